@@ -1,0 +1,245 @@
+// The kernel's network state as gingham sees it: links, addresses, routes, nexthop objects, neighbours and FDB entries.
+//
+// This is the interface only. `rtnetlink-kernel.ts` is the real one, `test/fakes/fake-kernel.ts` one with state and
+// injectable failures; both pass `test/contract/kernel.contract.ts`. Nothing else touches the kernel's network state.
+//
+// A neighbour maps an IP address to a MAC address (ARP, NDP); an FDB entry maps a MAC address to the outer IP address of
+// the VTEP behind which it lives. They look alike and are both "neighbours" to rtnetlink; here they are two kinds.
+
+import type { Address, Family } from '../net/address.ts';
+import type { Mac } from '../net/mac.ts';
+import type { Prefix } from '../net/prefix.ts';
+
+/** `rtm_protocol` and `nh_protocol` of everything that gingham writes: 0x47, 'G'. What carries it is ours. */
+export const PROTOCOL_GINGHAM = 71;
+
+/** The main routing table (RT_TABLE_MAIN). */
+export const TABLE_MAIN = 254;
+
+export interface Link {
+  readonly index: number;
+  readonly name: string;
+  /** IFLA_INFO_KIND: `vxlan`, `tun`, `bridge`, `veth`, ...; absent for a physical device or loopback. */
+  readonly type?: string;
+  readonly mac?: Mac;
+  readonly mtuBytes: number;
+  /** Administratively up (IFF_UP). */
+  readonly up: boolean;
+  /** Up and with carrier (IFF_LOWER_UP). */
+  readonly running: boolean;
+  readonly alias?: string;
+  /** Index of the bridge that this link is a port of. */
+  readonly masterIndex?: number;
+  readonly vxlan?: VxlanLink;
+}
+
+export interface VxlanLink {
+  readonly vni: number;
+  /** Source address of outgoing datagrams; also says the underlay's family. */
+  readonly local?: Address;
+  /** UDP destination port. */
+  readonly port: number;
+  readonly parentIndex?: number;
+  readonly learning: boolean;
+  /** Group-based policy extension. */
+  readonly gbp: boolean;
+}
+
+export interface LinkAddress {
+  readonly linkIndex: number;
+  readonly address: Address;
+  readonly prefixLength: number;
+}
+
+export interface RouteNextHop {
+  /** Absent where the device alone decides. */
+  readonly gateway?: Address;
+  readonly linkIndex?: number;
+  /** RTNH_F_ONLINK: do not check that the gateway lies in a subnet of the device. */
+  readonly onlink?: boolean;
+  /** 1 to 256; absent reads as 1. */
+  readonly weight?: number;
+}
+
+export type RouteType =
+  | 'unicast'
+  | 'local'
+  | 'broadcast'
+  | 'multicast'
+  | 'blackhole'
+  | 'unreachable'
+  | 'prohibit'
+  | 'throw';
+
+/** What the kernel tells routes apart by. `metric` is RTA_PRIORITY: 0 for IPv4 by default, 1024 for IPv6 (0 reads as 1024). */
+export interface RouteKey {
+  readonly table: number;
+  readonly prefix: Prefix;
+  readonly tos: number;
+  readonly metric: number;
+}
+
+export interface Route extends RouteKey {
+  /** rtm_protocol: who wrote it. */
+  readonly protocol: number;
+  readonly type: RouteType;
+  /** Empty for a type that needs none, and for a route that points at a nexthop object. */
+  readonly nextHops: readonly RouteNextHop[];
+  /** Id of the nexthop object or group in use. */
+  readonly nexthopId?: number;
+  /** Preferred source address. */
+  readonly source?: Address;
+  /** RTAX_MTU. */
+  readonly mtuBytes?: number;
+}
+
+/** A nexthop object (include/uapi/linux/nexthop.h): one hop, a blackhole, or a weighted group of other objects. */
+export interface Nexthop {
+  readonly id: number;
+  readonly protocol: number;
+  readonly family: Family;
+  readonly hop?: RouteNextHop;
+  readonly blackhole?: boolean;
+  readonly group?: readonly { readonly id: number; readonly weight: number }[];
+}
+
+/** A permanent neighbour entry (NUD_PERMANENT); others are not listed. */
+export interface Neighbour {
+  readonly linkIndex: number;
+  readonly address: Address;
+  readonly mac: Mac;
+}
+
+/** A permanent entry in the FDB of a VXLAN device (NTF_SELF, NUD_PERMANENT); others are not listed. */
+export interface FdbEntry {
+  readonly linkIndex: number;
+  readonly mac: Mac;
+  readonly destination: Address;
+}
+
+/** What can be asked of a link that exists or is to be made. A field that is absent is left as it is. */
+export interface LinkSpec {
+  readonly name: string;
+  /** Makes the link with this type where no link has the name: a VXLAN device, or a bridge. */
+  readonly create?: { readonly type: 'vxlan'; readonly vxlan: VxlanLink } | { readonly type: 'bridge' };
+  readonly mac?: Mac;
+  readonly mtuBytes?: number;
+  readonly up?: boolean;
+  readonly alias?: string;
+}
+
+/** Every kind of object, and its value. */
+export interface KernelObjects {
+  readonly link: Link;
+  readonly address: LinkAddress;
+  readonly route: Route;
+  readonly nexthop: Nexthop;
+  readonly neighbour: Neighbour;
+  readonly fdb: FdbEntry;
+}
+
+export type KernelKind = keyof KernelObjects;
+
+/**
+ * One thing to write. `put` makes the object or replaces the one with its key (for a link: changes what the spec names).
+ * `delete` of what is absent is success.
+ */
+export type KernelChange =
+  | { readonly op: 'put'; readonly kind: 'link'; readonly link: LinkSpec }
+  | { readonly op: 'delete'; readonly kind: 'link'; readonly name: string }
+  | { readonly op: 'put' | 'delete'; readonly kind: 'address'; readonly address: LinkAddress }
+  | { readonly op: 'put'; readonly kind: 'route'; readonly route: Route }
+  | { readonly op: 'delete'; readonly kind: 'route'; readonly route: RouteKey & { readonly protocol?: number } }
+  | { readonly op: 'put'; readonly kind: 'nexthop'; readonly nexthop: Nexthop }
+  | { readonly op: 'delete'; readonly kind: 'nexthop'; readonly id: number }
+  | { readonly op: 'put' | 'delete'; readonly kind: 'neighbour'; readonly neighbour: Neighbour }
+  | { readonly op: 'put' | 'delete'; readonly kind: 'fdb'; readonly fdb: FdbEntry };
+
+/** Names of the kernel's error numbers that callers decide on; any other is given by its own name or `E<number>`. */
+export type ErrnoName =
+  | 'EPERM'
+  | 'ENOENT'
+  | 'ESRCH'
+  | 'EINTR'
+  | 'EAGAIN'
+  | 'ENOMEM'
+  | 'EBUSY'
+  | 'EEXIST'
+  | 'ENODEV'
+  | 'EINVAL'
+  | 'EOPNOTSUPP'
+  | 'ENETDOWN'
+  | 'ENETUNREACH'
+  | 'EHOSTUNREACH'
+  | 'ENOBUFS'
+  | (string & {});
+
+/** Why the kernel refused one message, with its extended acknowledgement text where it gave one. */
+export interface KernelFailure {
+  readonly code: ErrnoName;
+  readonly errno: number;
+  /** What was asked, for logs: `put route 10.5.1.0/24`. */
+  readonly what: string;
+  /** NLMSGERR_ATTR_MSG. */
+  readonly message?: string;
+}
+
+/**
+ * A request that failed as a whole. `dump-interrupted`: the table changed while it was listed, after all retries.
+ * `socket`: the netlink socket failed (closed, overrun, truncated or foreign reply); the next call opens a new one.
+ */
+export class KernelError extends Error {
+  override readonly name = 'KernelError';
+  readonly code: 'dump-interrupted' | 'socket' | 'unsupported' | 'permission';
+
+  constructor(code: KernelError['code'], message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** What narrows a listing; the kernel filters where it can, the rest is filtered here. */
+export interface ListFilter {
+  readonly family?: Family;
+  readonly table?: number;
+  readonly protocol?: number;
+  readonly linkIndex?: number;
+}
+
+/**
+ * Something changed, whoever did it, this process included. `resync` means that notifications were lost (ENOBUFS) or
+ * the socket was reopened: list everything again. Link events carry the link as it now is (or last was, when deleted).
+ */
+export type KernelEvent =
+  | { readonly type: 'put' | 'delete'; readonly kind: 'link'; readonly object: Link }
+  | { readonly type: 'put' | 'delete'; readonly kind: 'address'; readonly object: LinkAddress }
+  | { readonly type: 'put' | 'delete'; readonly kind: 'route'; readonly object: Route }
+  | { readonly type: 'put' | 'delete'; readonly kind: 'nexthop'; readonly object: Nexthop }
+  | { readonly type: 'put' | 'delete'; readonly kind: 'neighbour'; readonly object: Neighbour }
+  | { readonly type: 'put' | 'delete'; readonly kind: 'fdb'; readonly object: FdbEntry }
+  | { readonly type: 'resync' };
+
+export interface Kernel {
+  /** Every object of one kind that passes the filter, in a fresh array. Throws `KernelError`. */
+  list<K extends KernelKind>(kind: K, filter?: ListFilter): Promise<KernelObjects[K][]>;
+
+  /**
+   * Writes in order, many messages per system call; one refusal does not stop the rest. The result has one entry per
+   * change: `undefined` where it was done. Throws `KernelError` only where nothing can be known (the socket failed).
+   */
+  apply(changes: readonly KernelChange[]): Promise<readonly (KernelFailure | undefined)[]>;
+
+  /**
+   * Calls `listener` for every change of these kinds from the moment the promise resolves: subscribe first, then list.
+   * The listener must not block; the returned function ends the subscription.
+   */
+  subscribe(kinds: readonly KernelKind[], listener: (event: KernelEvent) => void): Promise<() => void>;
+
+  /** The route that the kernel would take to this address, or `undefined` where it has none. */
+  routeTo(
+    address: Address,
+  ): Promise<{ readonly linkIndex: number; readonly gateway?: Address; readonly source?: Address } | undefined>;
+
+  /** Ends every subscription and closes the sockets. */
+  close(): Promise<void>;
+}
