@@ -7,6 +7,7 @@
 import { chmod, rm } from 'node:fs/promises';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { EXIT, ExitError } from './exit.ts';
 
 /** One promise of the daemon: `ok`, and the fact behind it in a few words. */
 export interface ReadinessCheck {
@@ -65,7 +66,7 @@ export class Metrics {
   }
 }
 
-/** Serves until `close` is called. Rejects where a port or the socket cannot be bound. */
+/** Serves until `close` is called. Rejects with `ExitError` (environment) where the port or the socket cannot be bound. */
 export async function startStatusServer(
   options: StatusServerOptions,
   source: StatusSource,
@@ -113,9 +114,13 @@ function send(response: ServerResponse, status: number, contentType: string, bod
 
 function listen(server: Server, where: { host: string; port: number } | { path: string }): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', reject);
+    server.once('error', (error) => {
+      const place =
+        'path' in where ? `the socket ${where.path} (--run-dir)` : `${where.host}:${where.port} (--status-port)`;
+      reject(new ExitError(EXIT.environment, `cannot serve status on ${place}`, { cause: error }));
+    });
     server.listen(where, () => {
-      server.off('error', reject);
+      server.removeAllListeners('error');
       resolve();
     });
   });
