@@ -141,6 +141,16 @@ export interface KernelObjects {
 export type KernelKind = keyof KernelObjects;
 
 /**
+ * The route to delete: its key, and what it must be for it to be the right one. Name protocol and type: the kernel takes
+ * metric 0 of an IPv4 deletion as "whatever metric", and would delete a route of another metric where this one is gone.
+ */
+export interface RouteDeletion extends RouteKey {
+  readonly protocol?: number;
+  /** Looked at for IPv4 only. */
+  readonly type?: RouteType;
+}
+
+/**
  * One thing to write. `put` makes the object or replaces the one with its key (for a link: changes what the spec names).
  * `delete` of what is absent is success.
  */
@@ -149,7 +159,7 @@ export type KernelChange =
   | { readonly op: 'delete'; readonly kind: 'link'; readonly name: string }
   | { readonly op: 'put' | 'delete'; readonly kind: 'address'; readonly address: LinkAddress }
   | { readonly op: 'put'; readonly kind: 'route'; readonly route: Route }
-  | { readonly op: 'delete'; readonly kind: 'route'; readonly route: RouteKey & { readonly protocol?: number } }
+  | { readonly op: 'delete'; readonly kind: 'route'; readonly route: RouteDeletion }
   | { readonly op: 'put'; readonly kind: 'nexthop'; readonly nexthop: Nexthop }
   | { readonly op: 'delete'; readonly kind: 'nexthop'; readonly id: number }
   | { readonly op: 'put' | 'delete'; readonly kind: 'neighbour'; readonly neighbour: Neighbour }
@@ -232,6 +242,11 @@ export interface Kernel {
   /**
    * Calls `listener` for every change of these kinds from the moment the promise resolves: subscribe first, then list.
    * The listener must not block; the returned function ends the subscription.
+   *
+   * Some things the kernel does in silence; who needs to know of them listens to links and nexthops as well. When a link
+   * goes down or away, its nexthop objects go without an event, and so do IPv4 routes through it; likewise IPv4 routes
+   * whose nexthop object is deleted. For IPv6, `delete` of a route may mean that it lost one of several next hops.
+   * `delete` of a neighbour or FDB entry means that there is no permanent one (any more).
    */
   subscribe(kinds: readonly KernelKind[], listener: (event: KernelEvent) => void): Promise<() => void>;
 

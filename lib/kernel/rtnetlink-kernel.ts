@@ -1,0 +1,245 @@
+// The real `Kernel`: rtnetlink, in the network namespace of the thread that makes the first call.
+//
+// Writes and listings have a socket each, so that an urgent write does not wait for the end of a long listing. Both are
+// cut into slices of a few milliseconds, between which the event loop runs: two calls of `apply` at the same time
+// interleave, and only within one call is the order kept. Sockets are opened when first needed, and again after a failure.
+
+import { type Address, type Family, familyOf } from '../net/address.ts';
+import type { Logger } from '../run/log.ts';
+import type { NetlinkAck } from '../wire/netlink.ts';
+import { isNetlinkError } from '../wire/netlink-attributes.ts';
+import { encodeChangeLink, encodeCreateLink, encodeDeleteLink } from '../wire/rtnetlink-links.ts';
+import { decodeNexthop, encodeGetNexthop } from '../wire/rtnetlink-nexthops.ts';
+import { decodeRoute, encodeRouteTo } from '../wire/rtnetlink-routes.ts';
+import { errnoName, errnoNumber, permissionText } from './errno.ts';
+import {
+  type Kernel,
+  type KernelChange,
+  KernelError,
+  type KernelEvent,
+  type KernelFailure,
+  type KernelKind,
+  type KernelObjects,
+  type LinkSpec,
+  type ListFilter,
+} from './kernel.ts';
+import { KernelEvents } from './kernel-events.ts';
+import { KernelListings } from './kernel-listings.ts';
+import {
+  type DecodedObject,
+  describeChange,
+  type EncodeList,
+  encodeChange,
+  invalidValue,
+  isAlreadySo,
+} from './kernel-requests.ts';
+import { type MessageVisitor, NetlinkSocket } from './netlink-socket.ts';
+import { NexthopFamilies } from './nexthop-families.ts';
+import { slices } from './slices.ts';
+
+type LinkChange = Extract<KernelChange, { readonly kind: 'link' }>;
+
+/** The kernel of this machine. Opens nothing yet; `close` it when done. The log hears what callers are not told. */
+export function openKernel(log?: Logger): Kernel {
+  return new RtnetlinkKernel(log);
+}
+
+class RtnetlinkKernel implements Kernel {
+  readonly #events: KernelEvents;
+  readonly #listings: KernelListings;
+  readonly #nexthopFamilies = new NexthopFamilies((id) => this.#lookUpFamily(id));
+  #socket: NetlinkSocket | undefined;
+  #closed = false;
+
+  constructor(log: Logger | undefined) {
+    this.#listings = new KernelListings(log);
+    this.#events = new KernelEvents(
+      (decoded) => this.#eventOf(decoded),
+      (error) => log?.warn({ err: error }, 'notifications of the kernel failed; listening again'),
+    );
+  }
+
+  async list<K extends KernelKind>(kind: K, filter: ListFilter = {}): Promise<KernelObjects[K][]> {
+    const found = await this.#listings.list(kind, filter);
+    if (kind !== 'nexthop') return found.map((decoded) => decoded.object) as KernelObjects[K][];
+    // Single hops first: groups take their family from them.
+    for (const decoded of found) if (decoded.kind === 'nexthop') this.#nexthopFamilies.learn(decoded.object);
+    const nexthops = found.flatMap((decoded) =>
+      decoded.kind === 'nexthop' ? this.#nexthopFamilies.complete(decoded.object) : [],
+    );
+    const wanted = nexthops.filter(({ family }) => filter.family === undefined || family === filter.family);
+    return wanted as KernelObjects[KernelKind][] as KernelObjects[K][];
+  }
+
+  async apply(changes: readonly KernelChange[]): Promise<readonly (KernelFailure | undefined)[]> {
+    const failures: (KernelFailure | undefined)[] = new Array(changes.length).fill(undefined);
+    const giveWay = slices();
+    for (let at = 0; at < changes.length; await giveWay()) at = this.#applySome(changes, at, failures);
+    return failures;
+  }
+
+  async subscribe(kinds: readonly KernelKind[], listener: (event: KernelEvent) => void): Promise<() => void> {
+    this.#assertOpen();
+    return this.#events.subscribe(kinds, listener);
+  }
+
+  async routeTo(
+    address: Address,
+  ): Promise<{ readonly linkIndex: number; readonly gateway?: Address; readonly source?: Address } | undefined> {
+    let found: ReturnType<typeof decodeRoute>;
+    const ack = this.#request(
+      (writer, sequence) => encodeRouteTo(writer, sequence, address, familyOf(address)),
+      (bytes, message) => {
+        found = decodeRoute(bytes, message, true);
+      },
+    );
+    // A refusal is how the kernel says "none": unreachable, prohibited, thrown back.
+    if (ack !== undefined || found === undefined || isNetlinkError(found)) return undefined;
+    const { linkIndex, gateway } = found.nextHops[0] ?? {};
+    if (linkIndex === undefined) return undefined;
+    const { source } = found;
+    return { linkIndex, ...(gateway && { gateway }), ...(source && { source }) };
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#events.close();
+    this.#closeSocket();
+    await this.#listings.close();
+  }
+
+  /** Applies as many changes as one send holds, from `from` on; the index of the first one left. */
+  #applySome(changes: readonly KernelChange[], from: number, failures: (KernelFailure | undefined)[]): number {
+    const head = changes[from] as KernelChange;
+    const invalid = invalidValue(head);
+    if (invalid !== undefined) {
+      failures[from] = failureOf(head, { errno: errnoNumber('EINVAL'), message: invalid });
+      return from + 1;
+    }
+    if (head.kind === 'link') {
+      failures[from] = this.#applyLink(head);
+      return from + 1;
+    }
+    return this.#withSocket((socket) => {
+      const first = socket.reset();
+      let to = from;
+      let lastStart = 0;
+      for (; to < changes.length; to++) {
+        const change = changes[to] as KernelChange;
+        if (change.kind === 'link' || (to > from && invalidValue(change) !== undefined)) break;
+        const start = socket.writer.length;
+        if (!encodeChange(socket.writer, first + to - from, change)) break;
+        lastStart = start;
+      }
+      if (to === from) {
+        failures[from] = failureOf(head, { errno: errnoNumber('EMSGSIZE') });
+        return from + 1;
+      }
+      const acks = socket.exchange(to - from, lastStart);
+      for (let at = from; at < to; at++) {
+        const ack = acks[at - from];
+        if (ack !== undefined) failures[at] = this.#judge(changes[at] as KernelChange, ack);
+      }
+      return to;
+    });
+  }
+
+  #applyLink(change: LinkChange): KernelFailure | undefined {
+    if (change.op === 'delete') {
+      return this.#judge(
+        change,
+        this.#request((writer, sequence) => encodeDeleteLink(writer, sequence, change.name)),
+      );
+    }
+    let spec: LinkSpec = change.link;
+    const { create } = spec;
+    let made: NetlinkAck | undefined;
+    if (create !== undefined) {
+      made = this.#request((writer, sequence) => encodeCreateLink(writer, sequence, spec, create));
+      if (made !== undefined && errnoName(made.errno) !== 'EEXIST') return failureOf(change, made);
+      if (made === undefined) {
+        // The new link has its MAC and MTU already.
+        const { mac: _mac, mtuBytes: _mtuBytes, ...rest } = spec;
+        spec = rest;
+      }
+    }
+    const changed = this.#request((writer, sequence) => encodeChangeLink(writer, sequence, spec));
+    // Not this name exists, but another device with the same VNI and port.
+    const elsewhere = made !== undefined && changed !== undefined && errnoName(changed.errno) === 'ENODEV';
+    return this.#judge(change, elsewhere ? made : changed);
+  }
+
+  #judge(change: KernelChange, ack: NetlinkAck | undefined): KernelFailure | undefined {
+    if (ack === undefined || isAlreadySo(change, errnoName(ack.errno))) return undefined;
+    return failureOf(change, ack);
+  }
+
+  /** One request and its result, at once. */
+  #request(encode: EncodeList, onReply?: MessageVisitor): NetlinkAck | undefined {
+    return this.#withSocket((socket) => {
+      const sequence = socket.reset();
+      if (!encode(socket.writer, sequence)) return { errno: errnoNumber('EMSGSIZE') };
+      return socket.exchange(1, 0, onReply)[0];
+    });
+  }
+
+  /** Runs `use` with the socket for requests; a failure of the socket closes it, and the next call opens another. */
+  #withSocket<T>(use: (socket: NetlinkSocket) => T): T {
+    this.#assertOpen();
+    this.#socket ??= new NetlinkSocket();
+    try {
+      return use(this.#socket);
+    } catch (error) {
+      this.#closeSocket();
+      throw error;
+    }
+  }
+
+  #closeSocket(): void {
+    this.#socket?.close();
+    this.#socket = undefined;
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw new KernelError('socket', 'the kernel handle is closed');
+  }
+
+  #eventOf(decoded: DecodedObject): KernelEvent {
+    const type = decoded.gone ? 'delete' : 'put';
+    switch (decoded.kind) {
+      case 'link':
+        return { type, kind: 'link', object: decoded.object };
+      case 'address':
+        return { type, kind: 'address', object: decoded.object };
+      case 'route':
+        return { type, kind: 'route', object: decoded.object };
+      case 'neighbour':
+        return { type, kind: 'neighbour', object: decoded.object };
+      case 'fdb':
+        return { type, kind: 'fdb', object: decoded.object };
+      case 'nexthop': {
+        const object = this.#nexthopFamilies.complete(decoded.object);
+        if (decoded.gone) this.#nexthopFamilies.forget(object.id);
+        return { type, kind: 'nexthop', object };
+      }
+    }
+  }
+
+  #lookUpFamily(id: number): Family | undefined {
+    let family: Family | undefined;
+    this.#request(
+      (writer, sequence) => encodeGetNexthop(writer, sequence, id),
+      (bytes, message) => {
+        const nexthop = decodeNexthop(bytes, message);
+        if (!isNetlinkError(nexthop)) family = nexthop.family;
+      },
+    );
+    return family;
+  }
+}
+
+function failureOf(change: KernelChange, { errno, message }: NetlinkAck): KernelFailure {
+  const code = errnoName(errno);
+  const text = permissionText(code) ?? message;
+  return { code, errno, what: describeChange(change), ...(text !== undefined && { message: text }) };
+}

@@ -1,0 +1,119 @@
+// System calls, as typed functions: the only importer of koffi. No policy, no state, no text: callers know what they ask.
+//
+// Every function returns what the call returns, or the negated error number (-errno) where it failed; none throws.
+// Buffers belong to the caller and are only used during the call. A call blocks the thread that makes it: give
+// MSG.dontWait, or wait with `watchReadable`. Symbols come from the running process, so glibc and musl both serve.
+
+import { endianness } from 'node:os';
+import koffi from 'koffi';
+
+export const AF_NETLINK = 16;
+export const SOCK = { raw: 3, nonBlock: 0o4000, closeOnExec: 0o2000000 } as const;
+export const MSG = { trunc: 0x20, dontWait: 0x40 } as const;
+
+export const SOL_SOCKET = 1;
+export const SO_RCVBUF = 8;
+/** SO_RCVBUF beyond net.core.rmem_max; needs CAP_NET_ADMIN. */
+export const SO_RCVBUFFORCE = 33;
+
+/** Flags of unshare(2) and setns(2). */
+export const CLONE_NEWNET = 0x40000000;
+
+type IntFunction<Arguments extends readonly unknown[]> = (...args: Arguments) => number;
+
+const libc = koffi.load(null);
+// koffi knows no ssize_t; intptr_t has the same width.
+const calls = {
+  socket: libc.func('int socket(int domain, int type, int protocol)') as IntFunction<[number, number, number]>,
+  bind: libc.func('int bind(int fd, const void *address, uint32_t length)') as IntFunction<
+    [number, Uint8Array, number]
+  >,
+  getsockname: libc.func('int getsockname(int fd, void *address, void *length)') as IntFunction<
+    [number, Uint8Array, Uint8Array]
+  >,
+  setsockopt: libc.func(
+    'int setsockopt(int fd, int level, int option, const void *value, uint32_t length)',
+  ) as IntFunction<[number, number, number, Uint8Array, number]>,
+  send: libc.func('intptr_t send(int fd, const void *bytes, size_t length, int flags)') as IntFunction<
+    [number, Uint8Array, number, number]
+  >,
+  recv: libc.func('intptr_t recv(int fd, void *bytes, size_t length, int flags)') as IntFunction<
+    [number, Uint8Array, number, number]
+  >,
+  close: libc.func('int close(int fd)') as IntFunction<[number]>,
+  unshare: libc.func('int unshare(int flags)') as IntFunction<[number]>,
+  setns: libc.func('int setns(int fd, int type)') as IntFunction<[number, number]>,
+};
+
+/** A file descriptor. Closes on exec only where SOCK.closeOnExec is in `type`. */
+export function socket(domain: number, type: number, protocol: number): number {
+  return result(calls.socket(domain, type, protocol));
+}
+
+/** `address` is the whole `struct sockaddr_*`, its family included. */
+export function bind(fd: number, address: Uint8Array): number {
+  return result(calls.bind(fd, address, address.length));
+}
+
+/** Fills `address` with the socket's own address. Returns 0, not its length. */
+export function getSocketName(fd: number, address: Uint8Array): number {
+  return result(calls.getsockname(fd, address, int32(address.length)));
+}
+
+/** Sets an option whose value is a C int. */
+export function setSocketOption(fd: number, level: number, option: number, value: number): number {
+  return result(calls.setsockopt(fd, level, option, int32(value), 4));
+}
+
+/** Sends the first `length` bytes; the number sent. */
+export function send(fd: number, bytes: Uint8Array, length: number, flags: number): number {
+  return result(calls.send(fd, bytes, length, flags));
+}
+
+/** Receives one datagram; its length: with MSG.trunc the true one, even where `bytes` is too small for it. */
+export function receive(fd: number, bytes: Uint8Array, flags: number): number {
+  return result(calls.recv(fd, bytes, bytes.length, flags));
+}
+
+/** Closes a descriptor. Never call it twice: the number may be somebody else's by then. */
+export function close(fd: number): number {
+  return result(calls.close(fd));
+}
+
+/** Gives the calling thread (not the process) new namespaces. Child processes started from it are born in them. */
+export function unshare(flags: number): number {
+  return result(calls.unshare(flags));
+}
+
+/** Moves the calling thread into the namespace that `fd` refers to. */
+export function enterNamespace(fd: number, type: number): number {
+  return result(calls.setns(fd, type));
+}
+
+/**
+ * Calls `callback` from the event loop whenever `fd` is readable or has an error to give, without a thread that waits.
+ * The returned function ends it, and must be called before `fd` is closed. Keeps the process alive until then.
+ */
+export function watchReadable(fd: number, callback: () => void): () => void {
+  const handle = koffi.node.poll(fd, { readable: true }, () => callback());
+  return () => handle.close();
+}
+
+/**
+ * A function of the C library by its koffi prototype, for calls that one other file alone makes; wrap it in `result`.
+ * Throws where the library has no such function.
+ */
+export function libcFunction<Arguments extends readonly unknown[]>(prototype: string): IntFunction<Arguments> {
+  return libc.func(prototype) as IntFunction<Arguments>;
+}
+
+/** What a call returned, or the negated error number. Give it the value of the call itself: errno says something only right after it. */
+export function result(value: number): number {
+  return value >= 0 ? value : -koffi.errno();
+}
+
+function int32(value: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setInt32(0, value, endianness() === 'LE');
+  return bytes;
+}

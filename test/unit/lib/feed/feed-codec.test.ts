@@ -1,0 +1,125 @@
+// Feed events to protobuf and back, through real bytes; and what a hostile or broken sender gets for its message.
+
+import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { FeedEvent } from '../../../../lib/feed/feed.ts';
+import {
+  decodeFeedEvent,
+  encodeFeedEvent,
+  MESSAGE_PREFIXES_MAX,
+  splitFeedEvent,
+} from '../../../../lib/feed/feed-codec.ts';
+import { address } from '../../../../lib/net/address.ts';
+import { prefix } from '../../../../lib/net/prefix.ts';
+import { WatchResponseSchema } from '../../../../proto/gen/gingham/routefeed/v1/routefeed_pb.ts';
+
+const CAUSE = { id: 'flanneld-1-2', kind: 'lease-added', detectedUnixUs: 1_700_000_000_000_001n, decidedUnixUs: 5n };
+
+const EVENTS: readonly FeedEvent[] = [
+  {
+    type: 'group',
+    group: {
+      id: 7,
+      kind: 'unicast',
+      nextHops: [
+        { gateway: address('10.5.2.0'), device: 'flannel.1', onlink: true, weight: 256 },
+        { gateway: address('fd00::2'), onlink: false, weight: 1 },
+        { device: 'flannel0', onlink: false, weight: 1 },
+      ],
+      endpoint: address('192.0.2.2'),
+      local: false,
+      node: 'node2',
+    },
+    cause: CAUSE,
+  },
+  { type: 'group', group: { id: 1, kind: 'blackhole', nextHops: [], local: true, node: '' } },
+  { type: 'group-removed', id: 0xffff_ffff, cause: CAUSE },
+  { type: 'routes', group: 7, prefixes: [prefix('10.5.2.0/24'), prefix('0.0.0.0/0')], cause: CAUSE },
+  { type: 'routes', group: 7, prefixes: [prefix('fd00:5::/48')] },
+  { type: 'withdrawn', prefixes: [prefix('10.5.2.0/24')] },
+  { type: 'in-sync' },
+];
+
+const decode = (init: MessageInitShape<typeof WatchResponseSchema>) =>
+  decodeFeedEvent(create(WatchResponseSchema, init));
+
+describe('feed codec', () => {
+  it.each(EVENTS)('gives back a $type event', (event) => {
+    const bytes = toBinary(WatchResponseSchema, encodeFeedEvent(event));
+    expect(decodeFeedEvent(fromBinary(WatchResponseSchema, bytes))).toEqual(event);
+  });
+
+  it('splits by family and by size, and loses nothing', () => {
+    const v4 = Array.from({ length: MESSAGE_PREFIXES_MAX + 1 }, (_, i) => prefix(`10.${i >> 8}.${i & 255}.0/24`));
+    const parts = splitFeedEvent({ type: 'routes', group: 3, prefixes: [prefix('fd00::/64'), ...v4], cause: CAUSE });
+    expect(parts.map((part) => (part.type === 'routes' ? part.prefixes.length : -1))).toEqual([4096, 1, 1]);
+    expect(parts.flatMap((part) => (part.type === 'routes' ? part.prefixes : []))).toEqual([...v4, 'fd00::/64']);
+    expect(parts.every((part) => part.type === 'routes' && part.group === 3 && part.cause === CAUSE)).toBe(true);
+    expect(splitFeedEvent({ type: 'withdrawn', prefixes: [] })).toEqual([]);
+  });
+
+  const hop = { gateway: new Uint8Array(4), device: 'eth0', onlink: false, weight: 1 };
+  const group = { id: 1, kind: 1, nextHops: [hop] };
+  it.each<[string, MessageInitShape<typeof WatchResponseSchema>]>([
+    ['no event that this version knows', {}],
+    ['group.id is 0', { event: { case: 'group', value: { ...group, id: 0 } } }],
+    ['group.kind 9 is unknown', { event: { case: 'group', value: { ...group, kind: 9 } } }],
+    ['group.kind 0 is unknown', { event: { case: 'group', value: { ...group, kind: 0 } } }],
+    ['group.next_hops given for a blackhole group', { event: { case: 'group', value: { ...group, kind: 2 } } }],
+    [
+      'group.endpoint is not 4 or 16 bytes',
+      { event: { case: 'group', value: { ...group, endpoint: new Uint8Array(5) } } },
+    ],
+    [
+      'next_hop.gateway is not 4 or 16 bytes',
+      { event: { case: 'group', value: { ...group, nextHops: [{ ...hop, gateway: new Uint8Array(3) }] } } },
+    ],
+    [
+      'next_hop.device is not an interface name',
+      { event: { case: 'group', value: { ...group, nextHops: [{ ...hop, device: '../x' }] } } },
+    ],
+    [
+      'next_hop.device is not an interface name',
+      { event: { case: 'group', value: { ...group, nextHops: [{ ...hop, device: 'a'.repeat(16) }] } } },
+    ],
+    ['next_hop has neither gateway nor device', { event: { case: 'group', value: { ...group, nextHops: [{}] } } }],
+    [
+      'next_hop.weight 257 is above 256',
+      { event: { case: 'group', value: { ...group, nextHops: [{ ...hop, weight: 257 }] } } },
+    ],
+    ['group_removed.id is 0', { event: { case: 'groupRemoved', value: {} } }],
+    ['routes.group is 0', { event: { case: 'routes', value: { family: 1 } } }],
+    ['routes.family 0 is unknown', { event: { case: 'routes', value: { group: 1 } } }],
+    [
+      'routes.prefixes: bad-length at byte 0',
+      { event: { case: 'routes', value: { group: 1, family: 1, prefixes: Uint8Array.of(33) } } },
+    ],
+    [
+      'withdrawn.prefixes: truncated at byte 0',
+      { event: { case: 'withdrawn', value: { family: 2, prefixes: Uint8Array.of(64) } } },
+    ],
+    ['cause has an overlong text', { cause: { id: 'x'.repeat(201) }, event: { case: 'inSync', value: {} } }],
+  ])('refuses: %s', (error, init) => {
+    expect(decode(init)).toEqual({ error });
+  });
+
+  it('reads weight 0 as 1', () => {
+    const event = decode({ event: { case: 'group', value: { ...group, nextHops: [{ ...hop, weight: 0 }] } } });
+    expect(event).toMatchObject({ type: 'group', group: { nextHops: [{ weight: 1 }] } });
+  });
+
+  it('never throws on bytes that protobuf accepts', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 80 }), (bytes) => {
+        let message: ReturnType<typeof fromBinary<typeof WatchResponseSchema>>;
+        try {
+          message = fromBinary(WatchResponseSchema, bytes);
+        } catch {
+          return;
+        }
+        expect(decodeFeedEvent(message)).toBeTypeOf('object');
+      }),
+    );
+  });
+});
