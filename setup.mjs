@@ -1,7 +1,7 @@
 // Puts in place what a command needs, naming each thing before it installs it: npm packages, Debian packages, the build.
 //
-// Plain JavaScript, because it runs before there is anything else: `node setup.mjs lab|test`. It does nothing that is
-// already done, so it may run before every command. What it cannot install it names, with the command that would.
+// Plain JavaScript, because it runs before there is anything else: `node setup.mjs lab|test|compose`. It does nothing
+// that is already done, so it may run before every command. What it cannot install it names, with the command that would.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -11,8 +11,14 @@ import { delimiter, join } from 'node:path';
 const BUILD_TOOLS = { python3: 'python3', make: 'make', 'g++': 'g++' };
 const LAB_TOOLS = { etcd: 'etcd-server', ip: 'iproute2', nft: 'nftables', ping: 'iputils-ping', iperf3: 'iperf3' };
 const TEST_TOOLS = { ...LAB_TOOLS, etcdctl: 'etcd-client', tcpdump: 'tcpdump', tshark: 'tshark', ethtool: 'ethtool' };
+const COMPOSE_TOOLS = {
+  dockerd: 'docker.io',
+  'docker-compose': 'docker-compose',
+  debootstrap: 'debootstrap',
+  nft: 'nftables',
+};
 
-const PURPOSES = { lab: LAB_TOOLS, test: TEST_TOOLS, build: {} };
+const PURPOSES = { lab: LAB_TOOLS, test: TEST_TOOLS, compose: COMPOSE_TOOLS, build: {} };
 
 const purpose = process.argv[2];
 if (purpose === undefined || !(purpose in PURPOSES)) fail(`usage: node setup.mjs ${Object.keys(PURPOSES).join('|')}`);

@@ -108,8 +108,9 @@ export function encodeChange(writer: NetlinkWriter, sequence: number, change: Pl
   }
 }
 
-/** Whether this refusal means that the change is already so. */
+/** Whether this refusal means that the change is already so. IPv6 leaves that open for addresses: EEXIST has to be looked into. */
 export function isAlreadySo(change: KernelChange, code: ErrnoName): boolean {
+  if (change.kind === 'address' && change.op === 'put' && familyOf(change.address.address) === 6) return false;
   return ALREADY_SO[`${change.op} ${change.kind}`].includes(code);
 }
 

@@ -37,6 +37,9 @@ import { type MessageVisitor, NetlinkSocket } from './netlink-socket.ts';
 import { NexthopFamilies } from './nexthop-families.ts';
 import { slices } from './slices.ts';
 
+/** Messages in one send: 1 to 2 ms of the kernel's time, during which the event loop waits. */
+const BATCH_MESSAGES = 400;
+
 type LinkChange = Extract<KernelChange, { readonly kind: 'link' }>;
 
 /** The kernel of this machine. Opens nothing yet; `close` it when done. The log hears what callers are not told. */
@@ -75,6 +78,7 @@ class RtnetlinkKernel implements Kernel {
     const failures: (KernelFailure | undefined)[] = new Array(changes.length).fill(undefined);
     const giveWay = slices();
     for (let at = 0; at < changes.length; await giveWay()) at = this.#applySome(changes, at, failures);
+    await this.#forgiveExistingAddresses(changes, failures);
     return failures;
   }
 
@@ -124,7 +128,7 @@ class RtnetlinkKernel implements Kernel {
       const first = socket.reset();
       let to = from;
       let lastStart = 0;
-      for (; to < changes.length; to++) {
+      for (; to < changes.length && to - from < BATCH_MESSAGES; to++) {
         const change = changes[to] as KernelChange;
         if (change.kind === 'link' || (to > from && invalidValue(change) !== undefined)) break;
         const start = socket.writer.length;
@@ -142,6 +146,25 @@ class RtnetlinkKernel implements Kernel {
       }
       return to;
     });
+  }
+
+  /**
+   * EEXIST for an IPv6 address says only that the link has the address, with whatever prefix length. Where that is the
+   * one that was asked for, nothing has failed.
+   */
+  async #forgiveExistingAddresses(
+    changes: readonly KernelChange[],
+    failures: (KernelFailure | undefined)[],
+  ): Promise<void> {
+    for (const [index, failure] of failures.entries()) {
+      const change = changes[index];
+      if (failure?.code !== 'EEXIST' || change?.kind !== 'address') continue;
+      const { linkIndex, address, prefixLength } = change.address;
+      const existing = await this.list('address', { linkIndex, family: 6 });
+      if (existing.some((own) => own.address === address && own.prefixLength === prefixLength)) {
+        failures[index] = undefined;
+      }
+    }
   }
 
   #applyLink(change: LinkChange): KernelFailure | undefined {

@@ -95,8 +95,28 @@ export function enterNamespace(fd: number, type: number): number {
  * The returned function ends it, and must be called before `fd` is closed. Keeps the process alive until then.
  */
 export function watchReadable(fd: number, callback: () => void): () => void {
-  const handle = koffi.node.poll(fd, { readable: true }, () => callback());
-  return () => handle.close();
+  let ended = false;
+  let scheduled = false;
+  // koffi calls outside of Node's callback scope: an exception would be lost there and promises would not go on. And
+  // libuv stops watching a descriptor with an error (ENOBUFS is one), so that it must be started again once that is read.
+  const onReady = (status: unknown): void => {
+    if (scheduled) return;
+    scheduled = true;
+    setImmediate(() => {
+      scheduled = false;
+      if (ended) return;
+      try {
+        callback();
+      } finally {
+        if (status !== 0 && !ended) handle.start({ readable: true }, onReady);
+      }
+    });
+  };
+  const handle = koffi.node.poll(fd, { readable: true }, onReady);
+  return () => {
+    ended = true;
+    handle.close();
+  };
 }
 
 /**

@@ -14,7 +14,43 @@ const SOCK_DGRAM = 2;
 const IFREQ = { name: 0, newName: 16, length: 40 } as const;
 export const LINK_NAME_MAX_LENGTH = 15;
 
+/** include/uapi/linux/if_tun.h. */
+const TUNSETIFF = 0x400454ca;
+const TUNSETOFFLOAD = 0x400454d0;
+const IFF = { tun: 0x0001, tap: 0x0002, noPacketInfo: 0x1000, vnetHeader: 0x4000, exclusive: 0x8000 } as const;
+export const TUN_OFFLOAD = { checksum: 0x01, tso4: 0x02, tso6: 0x04, tsoEcn: 0x08 } as const;
+const O_RDWR = 2;
+const IFREQ_FLAGS = 16;
+
 const ioctl = libcFunction<[number, number, Uint8Array]>('int ioctl(int fd, unsigned long request, void *argument)');
+
+const open = libcFunction<[string, number]>('int open(const char *path, int flags)');
+const ioctlNumber = libcFunction<[number, number, number]>(
+  'int ioctl(int fd, unsigned long request, unsigned long argument)',
+);
+
+/**
+ * Makes a device of this name, with a virtio-net header before each frame and no other framing; a non-blocking descriptor
+ * that is its life. -errno where that fails: -EBUSY or -EEXIST where the name is taken, -EINVAL where the kernel has no
+ * virtio-net header.
+ */
+export function openOffloadedTun(kind: 'tun' | 'tap', name: string): number {
+  const fd = result(open('/dev/net/tun', O_RDWR | SOCK.nonBlock | SOCK.closeOnExec));
+  if (fd < 0) return fd;
+  const request = new Uint8Array(IFREQ.length);
+  new TextEncoder().encodeInto(name, request.subarray(IFREQ.name, IFREQ.name + LINK_NAME_MAX_LENGTH));
+  const flags = IFF[kind] | IFF.noPacketInfo | IFF.vnetHeader | IFF.exclusive;
+  new Uint8Array(request.buffer).set([flags & 0xff, flags >> 8], IFREQ_FLAGS);
+  const code = result(ioctl(fd, TUNSETIFF, request));
+  if (code >= 0) return fd;
+  close(fd);
+  return code;
+}
+
+/** Says which large frames the reader of `fd` takes: bits of `TUN_OFFLOAD`. 0 or -errno. */
+export function setTunOffload(fd: number, offload: number): number {
+  return result(ioctlNumber(fd, TUNSETOFFLOAD, offload));
+}
 
 /** Renames a link that is down. 0, or -errno: -EEXIST where the new name is taken. */
 export function renameLink(name: string, newName: string): number {

@@ -23,12 +23,19 @@ const REFUSALS: ReadonlySet<number> = new Set([
 export function registryError(error: unknown, endpoint: string): RegistryError {
   if (error instanceof RegistryError) return error;
   const { code, details } = error as { code?: unknown; details?: unknown };
-  const words = typeof details === 'string' && details !== '' ? details : errorText(error);
+  const words = typeof details === 'string' && details !== '' ? plain(details) : errorText(error);
   const refused = typeof code === 'number' && REFUSALS.has(code);
-  return new RegistryError(refused ? 'refused' : 'unavailable', `etcd ${endpoint}: ${words}`, { cause: error });
+  // No `cause`: it would say the same again.
+  return new RegistryError(refused ? 'refused' : 'unavailable', `etcd ${endpoint}: ${words}`);
 }
 
 /** The token has expired or etcd has forgotten it (simple tokens do not outlive a restart): authenticating again helps. */
 export function isStaleToken(error: RegistryError): boolean {
   return error.message.includes('invalid auth token') || error.message.includes('revision of auth store is old');
+}
+
+/** grpc-js wraps the error of the socket in sentences of its own. */
+function plain(details: string): string {
+  const wrapped = /Last error: (?:Error: )?(.+?)\.? ?(?:Resolution note: ?)?$/.exec(details);
+  return (wrapped?.[1] ?? details).replaceAll(/\s+/g, ' ').slice(0, 300);
 }

@@ -91,7 +91,7 @@ export function decodeMessage(view: DataView, offset: number, limit: number): Ne
 export function decodeAck(bytes: Uint8Array, message: NetlinkMessage): NetlinkAck | NetlinkError {
   const view = viewOf(bytes);
   if (message.start + 4 > message.end) return { error: 'truncated', field: 'nlmsgerr' };
-  const errno = -view.getInt32(message.start, HOST_IS_LITTLE_ENDIAN);
+  const errno = 0 - view.getInt32(message.start, HOST_IS_LITTLE_ENDIAN);
   if (errno < 0) return { error: 'bad-value', field: 'nlmsgerr.error' };
   if (!(message.flags & NLM_F.ackAttributes)) return { errno };
   let attributes = message.start + 4;
@@ -99,6 +99,7 @@ export function decodeAck(bytes: Uint8Array, message: NetlinkMessage): NetlinkAc
     if (attributes + NETLINK_HEADER_LENGTH > message.end) return { errno };
     const request =
       message.flags & NLM_F.capped ? NETLINK_HEADER_LENGTH : view.getUint32(attributes, HOST_IS_LITTLE_ENDIAN);
+    if (request > message.end - attributes) return { errno };
     attributes += (request + 3) & ~3;
   }
   const cursor = attributeCursor(bytes, view, attributes, message.end);

@@ -55,13 +55,11 @@ const HEADER_LENGTH = 16;
 const IFF_UP = 0x1;
 const IFF_LOWER_UP = 0x10000;
 
-const IFLA = { address: 1, name: 3, mtu: 4, master: 10, linkInfo: 18, alias: 20, extendedMask: 29 } as const;
+const IFLA = { address: 1, name: 3, mtu: 4, master: 10, linkInfo: 18, alias: 20 } as const;
 /** In IFLA_LINKINFO. */
 const IFLA_INFO = { kind: 1, data: 2 } as const;
 /** In IFLA_INFO_DATA of a VXLAN device. LEARNING is a byte, PORT big endian, GBP a flag that is there or not. */
 const IFLA_VXLAN = { id: 1, link: 3, local: 4, learning: 7, port: 15, local6: 17, gbp: 23 } as const;
-/** RTEXT_FILTER_SKIP_STATS: no counters in the answer, they are most of it. */
-const SKIP_STATISTICS = 0x8;
 
 const UTF8 = new TextEncoder();
 
@@ -113,7 +111,6 @@ export function encodeDeleteLink(writer: NetlinkWriter, sequence: number, name: 
 export function encodeListLinks(writer: NetlinkWriter, sequence: number): boolean {
   const start = beginMessage(writer, RTM.getLink, NLM_F.request | NLM_F.dump, sequence);
   reserve(writer, HEADER_LENGTH);
-  putU32(writer, IFLA.extendedMask, SKIP_STATISTICS);
   return endMessage(writer, start);
 }
 

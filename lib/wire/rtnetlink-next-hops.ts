@@ -11,6 +11,7 @@
 import type { RouteNextHop } from '../kernel/kernel.ts';
 import { ADDRESS_LENGTH, type Address, addressFromBytes, type Family, familyOf } from '../net/address.ts';
 import {
+  ATTRIBUTE_HEADER_LENGTH,
   type AttributeCursor,
   attributeCursor,
   getU16,
@@ -19,15 +20,7 @@ import {
   nextAttribute,
   readBytes,
 } from './netlink-attributes.ts';
-import {
-  beginNested,
-  endNested,
-  type NetlinkWriter,
-  reserve,
-  reserveAttribute,
-  setU16,
-  setU32,
-} from './netlink-writer.ts';
+import { endNested, type NetlinkWriter, reserve, reserveAttribute, setU16, setU32 } from './netlink-writer.ts';
 import { addressFamily, putAddress, readAddress, writeAddress } from './rtnetlink.ts';
 
 /** RTA_*: attributes of a route, some of them of each of its next hops. */
@@ -74,7 +67,8 @@ export function readVia(cursor: AttributeCursor): Address | undefined {
 
 /** RTA_MULTIPATH: all the hops with their weights. */
 export function putMultipath(writer: NetlinkWriter, hops: readonly RouteNextHop[], routeFamily: Family): void {
-  const list = beginNested(writer, RTA.multipath);
+  // Not a list of attributes, so without the flag of one.
+  const list = reserveAttribute(writer, RTA.multipath, 0) - ATTRIBUTE_HEADER_LENGTH;
   for (const hop of hops) {
     const at = reserve(writer, HOP_LENGTH);
     if (hop.gateway !== undefined) putGateway(writer, hop.gateway, routeFamily);

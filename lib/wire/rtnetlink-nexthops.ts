@@ -61,8 +61,8 @@ export function encodePutNexthop(writer: NetlinkWriter, sequence: number, value:
   putU32(writer, NHA.id, value.id);
   if (value.group !== undefined) putGroup(writer, value.group);
   else if (value.blackhole) reserveAttribute(writer, NHA.blackhole, 0);
-  if (value.hop?.linkIndex !== undefined) putU32(writer, NHA.outputLink, value.hop.linkIndex);
   if (value.hop?.gateway !== undefined) putAddress(writer, NHA.gateway, value.hop.gateway);
+  if (value.hop?.linkIndex !== undefined) putU32(writer, NHA.outputLink, value.hop.linkIndex);
   return endMessage(writer, start);
 }
 

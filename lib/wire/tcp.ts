@@ -1,4 +1,5 @@
 // The TCP header (RFC 9293 section 3.1): where its fields are, and its flags.
+// What a whole segment means is for the kernel to know; here headers are read and cut, never answered.
 //
 //   0                   1                   2                   3
 //   0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1

@@ -1,4 +1,5 @@
 // The UDP header (RFC 768): where its fields are.
+// Outer headers are the kernel's business; this is for packets inside the tunnel.
 //
 //   0                   1                   2                   3
 //   0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1

@@ -1,0 +1,27 @@
+// Makes causes: ids and stamps for what this daemon is the first to see. What others saw is carried on unchanged.
+
+import type { Cause } from '../lib/feed/feed.ts';
+import type { Clock } from '../lib/run/clock.ts';
+
+/** What bgpd may be the first to see. */
+export type CauseKind = 'peer-up' | 'peer-down' | 'update-received' | 'next-hop-changed';
+
+export class Causes {
+  readonly #clock: Clock;
+  #count = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** A new cause, detected now. */
+  make(kind: CauseKind): Cause {
+    const id = `bgpd-${process.pid}-${++this.#count}`;
+    return { id, kind, detectedUnixUs: this.#clock.unixMicros(), decidedUnixUs: 0n };
+  }
+
+  /** The cause as it leaves in the feed: the decision is ready now. */
+  decided(cause: Cause | undefined): Cause | undefined {
+    return cause && { ...cause, decidedUnixUs: this.#clock.unixMicros() };
+  }
+}

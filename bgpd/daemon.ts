@@ -1,0 +1,116 @@
+// Wires bgpd: flanneld's feed in, this node among the others (node.ts), our feed out, the status server beside them.
+//
+// Order of the start: status server and feeds at once, so that everybody can see what is waited for; the node only when
+// its address is known (a flag, or the endpoint of the local group in flanneld's feed). Order of the stop: first our
+// feed, so that felix keeps its routes; then the peers and the registry are told.
+
+import { join } from 'node:path';
+import type { Cause } from '../lib/feed/feed.ts';
+import { type FeedClient, watchFeed } from '../lib/feed/feed-client.ts';
+import { feedSocketPath, startFeedServer } from '../lib/feed/feed-server.ts';
+import { FeedTable } from '../lib/feed/feed-table.ts';
+import { type FeedChange, FeedView } from '../lib/feed/feed-view.ts';
+import { type Address, familyOf } from '../lib/net/address.ts';
+import { openEtcdRegistry } from '../lib/registry/etcd-registry.ts';
+import { systemClock } from '../lib/run/clock.ts';
+import { type DaemonContext, ensureRunFolder, type RunningDaemon } from '../lib/run/lifecycle.ts';
+import { Metrics, startStatusServer } from '../lib/run/status-server.ts';
+import type { BgpdConfig } from './config.ts';
+import { Node, type NodeOptions } from './node.ts';
+import { bgpdChecks, bgpdStatus, type StatusInput } from './status.ts';
+
+/** Starts bgpd. Rejects with `ExitError` where it cannot run. */
+export async function startBgpd(config: BgpdConfig, context: DaemonContext): Promise<RunningDaemon> {
+  const { log, signal } = context;
+  await ensureRunFolder(config.runFolder);
+  const metrics = new Metrics('bgpd');
+  const view = new FeedView();
+  const table = new FeedTable();
+  const registry = config.mesh ? await openEtcdRegistry(config.etcd) : undefined;
+  const feedServer = await startFeedServer({
+    socketPath: feedSocketPath(config.runFolder, 'bgpd'),
+    table,
+    log,
+    metrics,
+  });
+  let client: FeedClient | undefined;
+  const feedInSync = (): boolean => client?.status().state === 'in-sync';
+  const bringUp = new NodeBringUp({ config, context, clock: systemClock, metrics, registry, view, table, feedInSync });
+  bringUp.check();
+  client = watchFeed(
+    {
+      socketPath: feedSocketPath(config.runFolder, 'flanneld'),
+      watcher: 'bgpd',
+      view,
+      log,
+      onChange: (change, cause) => bringUp.follow(change, cause),
+      onState: () => bringUp.check(),
+    },
+    signal,
+  );
+  const flanneld = client;
+  const input = (): StatusInput => ({
+    name: config.node,
+    asn: config.asn,
+    node: bringUp.node,
+    flanneld: flanneld.status(),
+    served: feedServer.status(),
+  });
+  const statusServer = await startStatusServer(
+    { host: config.statusAddress, port: config.statusPort, socketPath: join(config.runFolder, 'bgpd.http') },
+    { checks: () => bgpdChecks(input()), status: () => bgpdStatus(input()) },
+    metrics,
+  );
+  log.info({ node: config.node, asn: config.asn, runFolder: config.runFolder }, 'bgpd started');
+  return {
+    async stop() {
+      await feedServer.close();
+      flanneld.close();
+      await bringUp.node?.stop();
+      await Promise.all([registry?.close(), statusServer.close()]);
+    },
+  };
+}
+
+/** Makes the node as soon as its address is known, and lets it follow. */
+class NodeBringUp {
+  readonly #options: NodeOptions;
+  node: Node | undefined;
+
+  constructor(options: NodeOptions) {
+    this.#options = options;
+  }
+
+  follow(change: FeedChange, cause: Cause | undefined): void {
+    this.node?.follow(change, cause);
+    this.check();
+  }
+
+  check(): void {
+    const { config, context, view } = this.#options;
+    const address = config.address ?? localEndpoint(view);
+    if (address === undefined || context.signal.aborted) return;
+    if (this.node !== undefined) {
+      this.node.move(address).catch(context.fail);
+      this.node.gate.check();
+      return;
+    }
+    try {
+      this.node = new Node(this.#options, address);
+      this.node.start().catch(context.fail);
+    } catch (error) {
+      context.fail(error);
+    }
+  }
+}
+
+/** The address of this node as its own flanneld gives it: the IPv4 one, and another only where there surely is none. */
+function localEndpoint(view: FeedView): Address | undefined {
+  let found: Address | undefined;
+  for (const { local, endpoint } of view.groups.values()) {
+    if (!local || endpoint === undefined) continue;
+    if (familyOf(endpoint) === 4) return endpoint;
+    found ??= endpoint;
+  }
+  return view.synced ? found : undefined;
+}

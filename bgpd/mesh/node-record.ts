@@ -1,0 +1,78 @@
+// A node in the registry, `/gingham/nodes/<name>`: where its bgpd listens and who it says it is. Pure.
+//
+// Anybody with access to etcd can write there: a record is checked field by field, and one that is wrong is an error value
+// that names the field. Fields that this version does not know are left alone.
+
+import { z } from 'zod';
+import { type Address, parseAddress } from '../../lib/net/address.ts';
+import type { RouterId } from '../rib/attributes.ts';
+
+/** Longest node name (a DNS name, RFC 1035 section 2.3.4). */
+const NAME_MAX = 253;
+
+export interface NodeRecord {
+  readonly name: string;
+  /** Underlay address at which bgpd listens. */
+  readonly address: Address;
+  readonly port: number;
+  readonly asn: number;
+  readonly routerId: RouterId;
+}
+
+export interface RecordError {
+  readonly error: string;
+}
+
+const addressText = z.string().transform((text, context): Address => {
+  const parsed = parseAddress(text);
+  if (parsed !== undefined) return parsed;
+  context.addIssue({ code: 'custom', message: `${JSON.stringify(text)} is no IP address` });
+  return z.NEVER;
+});
+
+const nodeRecord = z.object({
+  name: z.string().min(1).max(NAME_MAX),
+  address: addressText,
+  port: z.int().min(1).max(65_535),
+  asn: z.int().min(1).max(0xffff_ffff),
+  routerId: addressText.refine((id) => isRouterId(id), 'is no IPv4 address other than 0.0.0.0'),
+});
+
+/** Key of a node's record. */
+export function nodeKey(prefix: string, name: string): string {
+  return prefix + name;
+}
+
+/** The record as it is stored. */
+export function encodeNodeRecord({ name, address, port, asn, routerId }: NodeRecord): string {
+  return JSON.stringify({ name, address, port, asn, routerId });
+}
+
+/** The record at `key`; never throws. */
+export function decodeNodeRecord(prefix: string, key: string, value: string): NodeRecord | RecordError {
+  let json: unknown;
+  try {
+    json = JSON.parse(value);
+  } catch {
+    return { error: 'is no JSON' };
+  }
+  const { success, data, error } = nodeRecord.safeParse(json);
+  if (!success) {
+    const [issue] = error.issues;
+    return { error: `${issue?.path.join('.') || 'record'}: ${issue?.message ?? 'is wrong'}` };
+  }
+  if (nodeKey(prefix, data.name) !== key) return { error: `name: ${JSON.stringify(data.name)} is not that of its key` };
+  return data;
+}
+
+/** Whether an address has the form of a router id. */
+export function isRouterId(id: Address): boolean {
+  return !id.includes(':') && id !== '0.0.0.0';
+}
+
+/** Whether two records say the same. */
+export function sameNode(a: NodeRecord, b: NodeRecord): boolean {
+  return (
+    a.name === b.name && a.address === b.address && a.port === b.port && a.asn === b.asn && a.routerId === b.routerId
+  );
+}

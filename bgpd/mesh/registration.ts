@@ -1,0 +1,145 @@
+// Keeps this node's record in the registry: written on a lease of its own, renewed by compare-and-swap, taken back at exit.
+//
+// A node that dies is gone from the registry when its lease runs out. A record of our name that names another address is
+// either our own former life (its lease runs out, then the name is ours) or another living node with our name: that one
+// renews, and then this node must give up. Watching the revision tells the two apart.
+
+import type { Entry, Registry } from '../../lib/registry/registry.ts';
+import { RegistryError } from '../../lib/registry/registry.ts';
+import { type Backoff, backoffDelayMs } from '../../lib/run/backoff.ts';
+import { type Clock, pause } from '../../lib/run/clock.ts';
+import { EXIT, ExitError, errorText } from '../../lib/run/exit.ts';
+import type { Logger } from '../../lib/run/log.ts';
+import { decodeNodeRecord, encodeNodeRecord, type NodeRecord, nodeKey } from './node-record.ts';
+
+/** A dead node is out of the registry after this. */
+export const RECORD_TTL_SECONDS = 30;
+
+/** Three renewals in a lifetime: two may fail. */
+const RENEW_MS = 10_000;
+
+/** Between looks at a record of our name that is not ours. */
+const CONTESTED_MS = 2_000;
+
+const RETRY: Backoff = { firstMs: 200, capMs: 5_000 };
+
+export interface RegistrationOptions {
+  readonly registry: Registry;
+  readonly prefix: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** What to register, as of now. */
+  readonly record: () => NodeRecord;
+  /** Another living node has our name: an `ExitError` that says which. */
+  readonly conflict: (error: ExitError) => void;
+}
+
+export interface RegistrationStatus {
+  readonly registered: boolean;
+  readonly detail: string;
+}
+
+export class Registration {
+  readonly #options: RegistrationOptions;
+  #own: Entry | undefined;
+  /** Revision of a foreign record of our name, when it was first seen. */
+  #contested: bigint | undefined;
+  #detail = 'not yet written';
+  #failures = 0;
+  #wake = new AbortController();
+  #stopped = false;
+
+  constructor(options: RegistrationOptions) {
+    this.#options = options;
+  }
+
+  status(): RegistrationStatus {
+    return { registered: this.#own !== undefined, detail: this.#detail };
+  }
+
+  /** Keeps the record until `signal` aborts. An etcd that is away is waited for; only a bug rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted && !this.#stopped) {
+      this.#wake = new AbortController();
+      const delayMs = await this.#turn().catch((error: unknown) => this.#failed(error));
+      if (!this.#stopped) await pause(this.#options.clock, delayMs, AbortSignal.any([signal, this.#wake.signal]));
+    }
+  }
+
+  /** Looks at the record now: it was seen to be gone or foreign, or what to register has changed. */
+  hurry(): void {
+    this.#wake.abort();
+  }
+
+  /** Takes the record back and writes no more. Rejects with `RegistryError`. */
+  async withdraw(): Promise<void> {
+    this.#stopped = true;
+    this.#wake.abort();
+    const own = this.#own;
+    this.#own = undefined;
+    if (own !== undefined) await this.#options.registry.delete(own.key, own.modRevision);
+  }
+
+  /** One look at the registry; gives the delay until the next, milliseconds. */
+  async #turn(): Promise<number> {
+    const { registry, prefix, record } = this.#options;
+    const wanted = record();
+    const key = nodeKey(prefix, wanted.name);
+    if (this.#own !== undefined && (await this.#write(wanted, { modRevision: this.#own.modRevision }))) {
+      return this.#renewDelayMs();
+    }
+    this.#own = undefined;
+    const found = await registry.get(key);
+    if (found !== undefined && this.#isForeign(found, wanted)) return this.#contend(found, wanted);
+    const written = await this.#write(
+      wanted,
+      found === undefined ? { absent: true } : { modRevision: found.modRevision },
+    );
+    return written ? this.#renewDelayMs() : RETRY.firstMs;
+  }
+
+  async #write(wanted: NodeRecord, precondition: Parameters<Registry['put']>[2]): Promise<boolean> {
+    const { registry, prefix, log } = this.#options;
+    const key = nodeKey(prefix, wanted.name);
+    const value = encodeNodeRecord(wanted);
+    const entry = await registry.put(key, value, precondition, RECORD_TTL_SECONDS);
+    this.#failures = 0;
+    if (entry === undefined) return false;
+    if (this.#own?.value !== value) log.info({ key, record: wanted }, 'registered this node');
+    this.#own = entry;
+    this.#contested = undefined;
+    this.#detail = `${key} names ${wanted.address}`;
+    return true;
+  }
+
+  #isForeign(found: Entry, wanted: NodeRecord): boolean {
+    const record = decodeNodeRecord(this.#options.prefix, found.key, found.value);
+    if ('error' in record) return false;
+    return record.address !== wanted.address;
+  }
+
+  #contend(found: Entry, wanted: NodeRecord): number {
+    const { log, conflict } = this.#options;
+    this.#failures = 0;
+    if (this.#contested === undefined) {
+      this.#contested = found.modRevision;
+      this.#detail = `${found.key} is held by another: ${found.value}`;
+      log.warn({ key: found.key, held: found.value }, 'the record of this name is not ours: waiting for its lease');
+    } else if (found.modRevision !== this.#contested) {
+      const message = `the node name ${wanted.name} is in use: ${found.key} is ${found.value}, and its owner is alive`;
+      conflict(new ExitError(EXIT.conflict, `${message}; give this node another --node-name`));
+    }
+    return CONTESTED_MS;
+  }
+
+  #failed(error: unknown): number {
+    if (!(error instanceof RegistryError)) throw error;
+    if (this.#failures === 0) this.#options.log.warn({ reason: errorText(error) }, 'cannot register this node yet');
+    this.#detail = errorText(error);
+    return backoffDelayMs(RETRY, this.#failures++);
+  }
+
+  #renewDelayMs(): number {
+    return RENEW_MS * (0.75 + Math.random() / 4);
+  }
+}

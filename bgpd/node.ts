@@ -1,0 +1,237 @@
+// This node among the others, from the moment its address is known: it listens, is registered, follows the registry and
+// holds the sessions. daemon.ts makes it; everything before (feeds, status) works without it.
+
+import type { Cause } from '../lib/feed/feed.ts';
+import type { FeedTable } from '../lib/feed/feed-table.ts';
+import type { FeedChange, FeedView } from '../lib/feed/feed-view.ts';
+import { type Address, familyOf } from '../lib/net/address.ts';
+import type { Registry } from '../lib/registry/registry.ts';
+import { type Clock, pause } from '../lib/run/clock.ts';
+import { EXIT, ExitError, errorText } from '../lib/run/exit.ts';
+import type { DaemonContext } from '../lib/run/lifecycle.ts';
+import type { Metrics } from '../lib/run/status-server.ts';
+import { Causes } from './causes.ts';
+import type { BgpdConfig } from './config.ts';
+import { Mesh } from './mesh/mesh.ts';
+import type { NodeRecord } from './mesh/node-record.ts';
+import { Registration } from './mesh/registration.ts';
+import { type BgpdMetrics, bgpdMetrics } from './metrics.ts';
+import { FAMILIES, type RouterId } from './rib/attributes.ts';
+import { Rib } from './rib/rib.ts';
+import { RibFeed } from './rib-feed.ts';
+import { type Open, PROTOCOL_VERSION } from './session/message.ts';
+import { notification } from './session/notification.ts';
+import { type Exchange, openExchange } from './session/route-exchange.ts';
+import { Speaker } from './speaker.ts';
+import { SyncGate } from './sync-gate.ts';
+
+/** Taking back the record must not hold up the stop when etcd is away. */
+const WITHDRAW_WAIT_MS = 500;
+
+export interface NodeOptions {
+  readonly config: BgpdConfig;
+  readonly context: DaemonContext;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  /** Absent without a mesh. */
+  readonly registry: Registry | undefined;
+  readonly view: FeedView;
+  readonly table: FeedTable;
+  readonly feedInSync: () => boolean;
+}
+
+export class Node {
+  readonly #options: NodeOptions;
+  readonly #metrics: BgpdMetrics;
+  readonly #causes: Causes;
+  readonly #exchange: Exchange;
+  readonly #ribFeed: RibFeed;
+  readonly rib: Rib;
+  readonly speaker: Speaker;
+  readonly gate: SyncGate;
+  readonly routerId: RouterId;
+  #address: Address;
+  #port: number;
+  #mesh: Mesh | undefined;
+  #registration: Registration | undefined;
+  /** Names of nodes that have our router id. */
+  #sameRouterId: readonly string[] = [];
+
+  /** Throws `ExitError` where an IPv6 address comes without a router id. */
+  constructor(options: NodeOptions, address: Address) {
+    const { config, context, clock, metrics, view, table } = options;
+    this.#options = options;
+    this.#address = address;
+    this.#port = config.listenPort;
+    this.routerId = config.routerId ?? routerIdOf(address);
+    this.#causes = new Causes(clock);
+    this.#metrics = bgpdMetrics(metrics, () => this.#countPeers());
+    this.#exchange = openExchange(clock);
+    const { asn, maximumPaths } = config;
+    this.rib = new Rib({ asn, routerId: this.routerId, maximumPaths }, address);
+    this.#ribFeed = new RibFeed({
+      rib: this.rib,
+      view,
+      table,
+      causes: this.#causes,
+      address: () => this.#address,
+      onPublished: () => this.#metrics.routes(this.rib.size, table.routeCount, this.#ribFeed.originated),
+    });
+    this.speaker = new Speaker({
+      open: this.#open(),
+      rib: this.rib,
+      ribFeed: this.#ribFeed,
+      dialler: this.#exchange,
+      clock,
+      causes: this.#causes,
+      log: context.log,
+      metrics: this.#metrics,
+      onSessions: () => this.gate.check(),
+    });
+    this.gate = this.#syncGate();
+  }
+
+  get address(): Address {
+    return this.#address;
+  }
+
+  /** Where peers reach it; 0 before it listens. */
+  get port(): number {
+    return this.#port;
+  }
+
+  mesh(): ReturnType<Mesh['status']> | undefined {
+    return this.#mesh?.status();
+  }
+
+  registration(): ReturnType<Registration['status']> | undefined {
+    return this.#registration?.status();
+  }
+
+  /** Other nodes that claim our router id. */
+  get sameRouterId(): readonly string[] {
+    return this.#sameRouterId;
+  }
+
+  /** Listens, then registers and follows the registry. Rejects with `ExitError` where it cannot listen. */
+  async start(): Promise<void> {
+    this.#ribFeed.followAll();
+    await this.#listen();
+    const { config, context, registry, clock } = this.#options;
+    if (registry === undefined || context.signal.aborted) return;
+    const { log, signal, fail } = context;
+    const common = { registry, prefix: config.nodePrefix, log };
+    this.#registration = new Registration({ ...common, clock, record: () => this.#record(), conflict: fail });
+    this.#registration.run(signal).catch(fail);
+    const onMalformed = (): void => this.#metrics.malformedRecord();
+    this.#mesh = new Mesh({ ...common, onMalformed, onChange: (nodes) => this.#followMesh(nodes) }, signal);
+  }
+
+  /** Follows one change of flanneld's feed. */
+  follow(change: FeedChange, cause: Cause | undefined): void {
+    this.#ribFeed.follow(change, cause);
+    this.speaker.wakePeers();
+    this.gate.check();
+  }
+
+  /** The underlay address is another now. */
+  async move(address: Address): Promise<void> {
+    if (address === this.#address) return;
+    this.#options.context.log.warn({ from: this.#address, to: address }, 'the underlay address of this node changed');
+    this.#address = address;
+    this.#ribFeed.followAll();
+    if (this.#options.config.listenAddress === undefined) await this.#listen();
+    this.#registration?.hurry();
+    this.speaker.wakePeers();
+  }
+
+  /** Tells the peers and the registry that this node leaves. */
+  async stop(): Promise<void> {
+    this.gate.stop();
+    this.speaker.peers.stop(notification('administrativeShutdown', `bgpd of ${this.#options.config.node} is stopping`));
+    const withdrawn = this.#registration?.withdraw().catch((error: unknown) => {
+      this.#options.context.log.warn(
+        { reason: errorText(error) },
+        'the record of this node stays until its lease ends',
+      );
+    });
+    await Promise.all([
+      this.#exchange.close(),
+      Promise.race([withdrawn ?? Promise.resolve(), pause(this.#options.clock, WITHDRAW_WAIT_MS)]),
+    ]);
+  }
+
+  async #listen(): Promise<void> {
+    const { config, context } = this.#options;
+    const address = config.listenAddress ?? this.#address;
+    try {
+      this.#port = await this.#exchange.listen(address, this.#port, this.speaker.peers.accept);
+    } catch (error) {
+      const what = `bgpd: cannot listen on ${address} port ${this.#port} (--listen-address, --listen-port)`;
+      throw new ExitError(EXIT.environment, what, { cause: error });
+    }
+    context.log.info({ address, port: this.#port }, 'listening for peers');
+  }
+
+  #followMesh(nodes: ReadonlyMap<string, NodeRecord>): void {
+    const { config, context } = this.#options;
+    const own = nodes.get(config.node);
+    if (own === undefined || own.address !== this.#address) this.#registration?.hurry();
+    const same = [...nodes.values()].filter(({ name, routerId }) => routerId === this.routerId && name !== config.node);
+    if (same.length > 0 && this.#sameRouterId.length === 0) {
+      context.log.error({ routerId: this.routerId, nodes: same }, 'other nodes have the router id of this one');
+    }
+    this.#sameRouterId = same.map(({ name }) => name);
+    this.speaker.peers.setNodes(nodes);
+    this.#countPeers();
+    this.gate.check();
+  }
+
+  #open(): Open {
+    const { asn, holdTimeSeconds, node } = this.#options.config;
+    const capabilities = { families: FAMILIES, routeRefresh: true };
+    return { version: PROTOCOL_VERSION, asn, holdTimeSeconds, routerId: this.routerId, node, capabilities };
+  }
+
+  #record(): NodeRecord {
+    const { node: name, asn } = this.#options.config;
+    return { name, address: this.#address, port: this.#port, asn, routerId: this.routerId };
+  }
+
+  #syncGate(): SyncGate {
+    const { config, context, clock, feedInSync, registry, table } = this.#options;
+    return new SyncGate({
+      clock,
+      waitMs: config.syncWaitMs,
+      feedInSync,
+      registryListed: () => registry === undefined || (this.#mesh?.status().state ?? 'connecting') !== 'connecting',
+      unsynced: () => [...this.speaker.unsynced(), ...this.#unmet()],
+      open(missing) {
+        if (missing.length > 0) context.log.warn({ peers: missing }, 'in sync without the routes of some peers');
+        table.markInSync();
+        context.log.info({ routes: table.routeCount }, 'route feed in sync');
+      },
+    });
+  }
+
+  /** Nodes that have a lease, by flanneld's feed, and are not registered: bgpd may be about to start there too. */
+  #unmet(): readonly string[] {
+    if (this.#options.registry === undefined) return [];
+    const met = new Set([...this.speaker.peers.members.values()].map(({ record }) => record.address));
+    const others = [...this.#options.view.groups.values()].filter(({ local }) => !local);
+    return others.flatMap(({ endpoint, node }) =>
+      endpoint === undefined || met.has(endpoint) ? [] : [node || endpoint],
+    );
+  }
+
+  #countPeers(): void {
+    const { members } = this.speaker.peers;
+    const established = [...members.values()].filter(({ peer }) => peer.established).length;
+    this.#metrics.peers(members.size, established);
+  }
+}
+
+function routerIdOf(address: Address): RouterId {
+  if (familyOf(address) === 4) return address;
+  throw new ExitError(EXIT.usage, `bgpd: --router-id is needed: the underlay address ${address} is not IPv4`);
+}

@@ -1,0 +1,113 @@
+// Joins the RIB to the two RouteFeeds: flanneld's comes in (what to originate, how next hops are reached), ours goes out.
+//
+// Of flanneld's groups the local ones are originated and the others only resolve next hops: their routes are known to
+// every node from the leases and bgpd must not repeat them, for it is there to say which nodes are alive.
+
+import type { Cause, FeedEvent, FeedGroup } from '../lib/feed/feed.ts';
+import type { FeedTable } from '../lib/feed/feed-table.ts';
+import type { FeedChange, FeedView } from '../lib/feed/feed-view.ts';
+import { type Address, familyOf } from '../lib/net/address.ts';
+import type { Prefix } from '../lib/net/prefix.ts';
+import type { Causes } from './causes.ts';
+import type { Rib } from './rib/rib.ts';
+
+export interface RibFeedOptions {
+  readonly rib: Rib;
+  readonly view: FeedView;
+  readonly table: FeedTable;
+  readonly causes: Causes;
+  /** NEXT_HOP of local routes, unless their group has an endpoint of another family. */
+  readonly address: () => Address;
+  /** The feed or what is originated may have changed. */
+  readonly onPublished: () => void;
+}
+
+export class RibFeed {
+  readonly #options: RibFeedOptions;
+  /** What each local group is originated with. */
+  readonly #localGroups = new Map<number, Address>();
+  readonly #originated = new Set<Prefix>();
+
+  constructor(options: RibFeedOptions) {
+    this.#options = options;
+  }
+
+  /** How many prefixes start here. */
+  get originated(): number {
+    return this.#originated.size;
+  }
+
+  /** Puts what the RIB decided into the feed. */
+  publish(events: readonly FeedEvent[], why: Cause | undefined): void {
+    if (events.length === 0) return;
+    const { table, causes } = this.#options;
+    const cause = causes.decided(why);
+    for (const event of events) {
+      switch (event.type) {
+        case 'group':
+          table.setGroup(event.group, cause);
+          break;
+        case 'group-removed':
+          table.removeGroup(event.id, cause);
+          break;
+        case 'routes':
+          table.setRoutes(event.group, event.prefixes, cause);
+          break;
+        case 'withdrawn':
+          table.withdraw(event.prefixes, cause);
+          break;
+        case 'in-sync':
+          break;
+      }
+    }
+    this.#options.onPublished();
+  }
+
+  /** Takes over all that the view holds: for a RIB that is new, or an address that changed. */
+  followAll(): void {
+    const { view } = this.#options;
+    const prefixes = [...view.routes()].map(([prefix]) => prefix);
+    this.follow({ groups: [...view.groups.keys()], prefixes }, undefined);
+  }
+
+  /** Follows one change of flanneld's feed. */
+  follow(change: FeedChange, cause: Cause | undefined): void {
+    for (const id of change.groups) this.#followGroup(id, cause);
+    this.#followPrefixes(change.prefixes, cause);
+  }
+
+  #followGroup(id: number, cause: Cause | undefined): void {
+    const { rib, view } = this.#options;
+    const group = view.groups.get(id);
+    this.publish(group === undefined ? rib.removeNextHop(id, cause) : rib.setNextHop(group, cause), cause);
+    const wasLocal = this.#localGroups.delete(id);
+    if (group?.local) this.#localGroups.set(id, this.#nextHopOf(group));
+    if (wasLocal || group?.local) this.#followPrefixes([...view.prefixesOf(id)], cause);
+  }
+
+  #followPrefixes(prefixes: readonly Prefix[], cause: Cause | undefined): void {
+    const { rib, view } = this.#options;
+    const gone: Prefix[] = [];
+    const local = new Map<Address, Prefix[]>();
+    for (const prefix of prefixes) {
+      const group = view.groupOf(prefix);
+      const nextHop = group === undefined ? undefined : this.#localGroups.get(group);
+      if (nextHop !== undefined) {
+        this.#originated.add(prefix);
+        const same = local.get(nextHop);
+        if (same === undefined) local.set(nextHop, [prefix]);
+        else same.push(prefix);
+      } else if (this.#originated.delete(prefix)) {
+        gone.push(prefix);
+      }
+    }
+    if (gone.length > 0) this.publish(rib.withdrawLocal(gone, cause), cause);
+    for (const [nextHop, ofNextHop] of local) this.publish(rib.originate(nextHop, ofNextHop, cause), cause);
+  }
+
+  /** On a node with two underlay families each family's subnet has the endpoint of its own. */
+  #nextHopOf({ endpoint }: FeedGroup): Address {
+    const address = this.#options.address();
+    return endpoint !== undefined && familyOf(endpoint) !== familyOf(address) ? endpoint : address;
+  }
+}

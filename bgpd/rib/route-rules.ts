@@ -1,0 +1,66 @@
+// What may pass from a peer into the RIB, and from the RIB to which peers: the rules of BGP itself, no operator's policy.
+//
+// In: loop checks (RFC 4271 section 9.1.2, RFC 4456 section 8). Out: routes of internal peers stay off other internal
+// peers (RFC 4271 section 9.2.1; reflection will be the exception), external peers get the own AS prepended and no
+// LOCAL_PREF. NEXT_HOP is never rewritten: it names the node whose tunnel ends there, and every node can reach it.
+
+import { type Attributes, COMMUNITY, DEFAULT_LOCAL_PREF, type RouterId } from './attributes.ts';
+import type { Path, SourceKind } from './path.ts';
+
+/** This node, as the rules need it. */
+export interface Speaker {
+  readonly asn: number;
+  readonly routerId: RouterId;
+}
+
+/** Peers with equal export rules: they get the same messages. */
+export interface ExportRules {
+  readonly kind: Exclude<SourceKind, 'local'>;
+  readonly speaker: Speaker;
+}
+
+export type Refusal = 'no-local-pref' | 'wrong-first-as' | 'as-loop' | 'own-originator-id' | 'own-cluster-id';
+
+/** Who sent it, as the rules need it. */
+export interface Sender {
+  readonly kind: ExportRules['kind'];
+  readonly asn: number;
+}
+
+/** Why a received attribute set must not be used; `undefined` where it may. */
+export function refuseImport(attributes: Attributes, sender: Sender, speaker: Speaker): Refusal | undefined {
+  // RFC 4271 section 5.1.5: LOCAL_PREF is mandatory inside an AS (RFC 7606 section 3 d: then treat as withdraw).
+  if (sender.kind === 'ibgp' && attributes.localPref === undefined) return 'no-local-pref';
+  // RFC 4271 section 6.3: an external peer's own AS comes first; that the path is not empty follows.
+  if (sender.kind === 'ebgp' && attributes.asPath[0] !== sender.asn) return 'wrong-first-as';
+  if (attributes.asPath.includes(speaker.asn)) return 'as-loop';
+  if (attributes.originatorId === speaker.routerId) return 'own-originator-id';
+  if (attributes.clusterList.includes(speaker.routerId)) return 'own-cluster-id';
+  return undefined;
+}
+
+/** What of an attribute set counts when a peer of this kind sent it (RFC 4271 section 5.1.5, RFC 7606 section 7.9). */
+export function importAttributes(attributes: Attributes, kind: ExportRules['kind']): Attributes {
+  if (kind === 'ibgp') return attributes;
+  const { localPref: _localPref, originatorId: _originatorId, ...rest } = attributes;
+  return { ...rest, clusterList: [] };
+}
+
+/** The attributes with which a path is told to peers of these rules; `undefined` where it is not told to them. */
+export function exportAttributes({ source, attributes }: Path, rules: ExportRules): Attributes | undefined {
+  const { communities } = attributes;
+  if (communities.includes(COMMUNITY.noAdvertise)) return undefined;
+  if (rules.kind === 'ibgp') {
+    if (source.kind === 'ibgp') return undefined;
+    return { ...attributes, localPref: attributes.localPref ?? DEFAULT_LOCAL_PREF };
+  }
+  if (communities.includes(COMMUNITY.noExport) || communities.includes(COMMUNITY.noExportSubconfed)) return undefined;
+  const { localPref: _localPref, originatorId: _originatorId, med, ...rest } = attributes;
+  return {
+    ...rest,
+    asPath: [rules.speaker.asn, ...attributes.asPath],
+    clusterList: [],
+    // RFC 4271 section 5.1.4: a MED from one neighbour AS is not passed to another.
+    ...(source.kind === 'local' && med !== undefined && { med }),
+  };
+}

@@ -1,0 +1,186 @@
+// Messages of a session to and from protobuf: proto/gingham/exchange/v1/exchange.proto. Not the transport.
+//
+// What arrives is hostile: every field is checked and nothing throws. The verdicts are those of RFC 7606: an UPDATE whose
+// attributes are wrong is *treated as withdraw* (its prefixes are gone, the session stays); one whose prefixes cannot be
+// read, and any other message that is no message, *resets the session* with the NOTIFICATION that says why.
+// Whether a well-formed message makes sense here (state, loops, expectations) is for session.ts and route-rules.ts.
+
+import { create } from '@bufbuild/protobuf';
+import type { Cause } from '../../lib/feed/feed.ts';
+import { addressBytes, addressFromBytes, type Family } from '../../lib/net/address.ts';
+import type { Prefix } from '../../lib/net/prefix.ts';
+import { decodeNlri, packPrefixes } from '../../lib/wire/nlri.ts';
+import {
+  AddressFamily,
+  type Cause as CauseMessage,
+  type Message as MessageProto,
+  MessageSchema,
+  type Open as OpenProto,
+  type Update as UpdateProto,
+} from '../../proto/gen/gingham/exchange/v1/exchange_pb.ts';
+import type { Update } from '../rib/update.ts';
+import { decodeAttributes, encodeAttributes } from './attribute-codec.ts';
+import type { Message, Open } from './message.ts';
+import { cutText, type Notification, notification } from './notification.ts';
+
+/** Bytes of packed prefixes in one UPDATE beyond which it is refused; ours have at most a quarter. */
+export const NLRI_MAX_BYTES = 256 << 10;
+
+/** Longest node name (a DNS name, RFC 1035 section 2.3.4). */
+const NODE_NAME_MAX = 253;
+
+/** More families than exist: what follows is not read. */
+const CAPABILITY_FAMILIES_MAX = 64;
+
+/** A cause is for people and logs: longer texts are not what any daemon writes. */
+const CAUSE_TEXT_MAX = 200;
+
+/** `flaw`: an UPDATE was treated as withdraw because of this. `reset`: answer with this and end the session. */
+export type Decoded = { readonly message: Message; readonly flaw?: string } | { readonly reset: Notification };
+
+const FAMILY_TO_PROTO = { 4: AddressFamily.IPV4, 6: AddressFamily.IPV6 } as const;
+
+/** The protobuf form of a message. An update that goes to many peers is packed once. */
+export function encodeMessage(message: Message): MessageProto {
+  switch (message.type) {
+    case 'open':
+      return create(MessageSchema, { body: { case: 'open', value: encodeOpen(message.open) } });
+    case 'update':
+      return encodeUpdate(message.update);
+    case 'keepalive':
+      return create(MessageSchema, { body: { case: 'keepalive', value: {} } });
+    case 'notification': {
+      const { code, subcode, text } = message.notification;
+      return create(MessageSchema, { body: { case: 'notification', value: { code, subcode, text } } });
+    }
+    case 'route-refresh':
+      return create(MessageSchema, {
+        body: { case: 'routeRefresh', value: { family: FAMILY_TO_PROTO[message.family] } },
+      });
+    case 'end-of-rib':
+      return create(MessageSchema, { body: { case: 'endOfRib', value: { family: FAMILY_TO_PROTO[message.family] } } });
+  }
+}
+
+/** The message that somebody else wrote; `undefined` where the stream's frame holds none. */
+export function decodeMessage(proto: MessageProto | undefined): Decoded {
+  const body = proto?.body;
+  switch (body?.case) {
+    case 'open':
+      return decodeOpen(body.value);
+    case 'update':
+      return decodeUpdate(body.value);
+    case 'keepalive':
+      return { message: { type: 'keepalive' } };
+    case 'notification': {
+      const { code, subcode, text } = body.value;
+      return { message: { type: 'notification', notification: { code, subcode, text: cutText(text) } } };
+    }
+    case 'routeRefresh':
+    case 'endOfRib': {
+      const family = decodeFamily(body.value.family);
+      if (family === undefined) return unknownFamily(body.case, body.value.family);
+      return { message: { type: body.case === 'endOfRib' ? 'end-of-rib' : 'route-refresh', family } };
+    }
+    default:
+      return { reset: notification('badMessageType', 'no message that this version knows') };
+  }
+}
+
+/** Packed once, however many peers of an update group get it. */
+const packed = new WeakMap<Update, MessageProto>();
+
+function encodeUpdate(update: Update): MessageProto {
+  const known = packed.get(update);
+  if (known !== undefined) return known;
+  const { family, withdrawn, announced, attributes, cause } = update;
+  const made = create(MessageSchema, {
+    body: {
+      case: 'update',
+      value: {
+        family: FAMILY_TO_PROTO[family],
+        withdrawn: packPrefixes(withdrawn),
+        announced: packPrefixes(announced),
+        ...(attributes !== undefined && { attributes: encodeAttributes(attributes) }),
+        ...(cause !== undefined && {
+          cause: { id: cause.id, kind: cause.kind, detectedUnixUs: cause.detectedUnixUs },
+        }),
+      },
+    },
+  });
+  packed.set(update, made);
+  return made;
+}
+
+function decodeUpdate(proto: UpdateProto): Decoded {
+  const family = decodeFamily(proto.family);
+  if (family === undefined) return unknownFamily('update', proto.family);
+  const bytes = proto.withdrawn.length + proto.announced.length;
+  if (bytes > NLRI_MAX_BYTES) {
+    return { reset: notification('badMessageLength', `update: ${bytes} bytes of prefixes: at most ${NLRI_MAX_BYTES}`) };
+  }
+  const withdrawn = decodePrefixes('withdrawn', family, proto.withdrawn);
+  if ('reset' in withdrawn) return withdrawn;
+  const announced = decodePrefixes('announced', family, proto.announced);
+  if ('reset' in announced) return announced;
+  const stamp = decodeCause(proto.cause);
+  const cause = stamp === undefined ? {} : { cause: stamp };
+  if (announced.length === 0)
+    return { message: { type: 'update', update: { family, withdrawn, announced, ...cause } } };
+  const attributes = proto.attributes === undefined ? { flaw: 'no attributes' } : decodeAttributes(proto.attributes);
+  if ('flaw' in attributes) {
+    const update: Update = { family, withdrawn: [...withdrawn, ...announced], announced: [], ...cause };
+    return { message: { type: 'update', update }, flaw: attributes.flaw };
+  }
+  return { message: { type: 'update', update: { family, withdrawn, announced, attributes, ...cause } } };
+}
+
+function encodeOpen({ version, asn, holdTimeSeconds, routerId, node, capabilities }: Open) {
+  return {
+    version,
+    asn,
+    holdTimeSeconds,
+    routerId: addressBytes(routerId),
+    node,
+    capabilities: {
+      families: capabilities.families.map((family) => FAMILY_TO_PROTO[family]),
+      routeRefresh: capabilities.routeRefresh,
+    },
+  };
+}
+
+/** What is out of range here is left for session.ts to refuse, with the code that its RFC names. */
+function decodeOpen(proto: OpenProto): Decoded {
+  const routerId = proto.routerId.length === 4 ? addressFromBytes(proto.routerId) : undefined;
+  if (routerId === undefined || routerId === '0.0.0.0') {
+    return { reset: notification('badRouterId', 'router id: 4 bytes, not zero') };
+  }
+  if (proto.node === '' || proto.node.length > NODE_NAME_MAX) {
+    return { reset: notification('connectionRejected', `node: a name of 1 to ${NODE_NAME_MAX} characters`) };
+  }
+  const families = (proto.capabilities?.families ?? []).slice(0, CAPABILITY_FAMILIES_MAX).map(decodeFamily);
+  const known = new Set(families.filter((family) => family !== undefined));
+  const { version, asn, holdTimeSeconds, node } = proto;
+  const capabilities = { families: [...known], routeRefresh: proto.capabilities?.routeRefresh === true };
+  return { message: { type: 'open', open: { version, asn, holdTimeSeconds, routerId, node, capabilities } } };
+}
+
+function decodePrefixes(field: string, family: Family, bytes: Uint8Array): Prefix[] | { readonly reset: Notification } {
+  const prefixes = decodeNlri(family, bytes);
+  if (!('error' in prefixes)) return prefixes;
+  return { reset: notification('invalidNetworkField', `${field}: ${prefixes.error} at byte ${prefixes.offset}`) };
+}
+
+function decodeFamily(family: AddressFamily): Family | undefined {
+  return family === AddressFamily.IPV4 ? 4 : family === AddressFamily.IPV6 ? 6 : undefined;
+}
+
+function unknownFamily(where: string, family: number): Decoded {
+  return { reset: notification('optionalAttributeError', `${where}: unknown address family ${family}`) };
+}
+
+/** A cause only measures: one that is not credible is left out. */
+function decodeCause(proto: CauseMessage | undefined): Cause | undefined {
+  if (proto === undefined || proto.id.length > CAUSE_TEXT_MAX || proto.kind.length > CAUSE_TEXT_MAX) return undefined;
+  return { id: proto.id, kind: proto.kind, detectedUnixUs: proto.detectedUnixUs, decidedUnixUs: 0n };
+}

@@ -1,0 +1,34 @@
+// The messages of a session as values. Their protobuf form lives only in exchange-codec.ts.
+
+import type { Family } from '../../lib/net/address.ts';
+import type { RouterId } from '../rib/attributes.ts';
+import type { Update } from '../rib/update.ts';
+import type { Notification } from './notification.ts';
+
+/** Version of the message set of proto/gingham/exchange/v1. */
+export const PROTOCOL_VERSION = 1;
+
+/** OPEN (RFC 4271 section 4.2) as a peer sent it: of right form, not yet checked against what is expected. */
+export interface Open {
+  readonly version: number;
+  readonly asn: number;
+  /** 0 for no hold timer; 1 and 2 are errors that the session answers. */
+  readonly holdTimeSeconds: number;
+  readonly routerId: RouterId;
+  readonly node: string;
+  readonly capabilities: Capabilities;
+}
+
+export interface Capabilities {
+  /** Families offered that this version knows, each once. */
+  readonly families: readonly Family[];
+  readonly routeRefresh: boolean;
+}
+
+export type Message =
+  | { readonly type: 'open'; readonly open: Open }
+  | { readonly type: 'update'; readonly update: Update }
+  | { readonly type: 'keepalive' }
+  | { readonly type: 'notification'; readonly notification: Notification }
+  | { readonly type: 'route-refresh'; readonly family: Family }
+  | { readonly type: 'end-of-rib'; readonly family: Family };

@@ -1,0 +1,264 @@
+// One peer: performs the effects of its state machine (session.ts) with connections and timers, and sends what is due.
+//
+// Routes are pulled, never pushed: while the connection has room the peer asks its owner for the next messages, one batch
+// a turn of the event loop, so that a big table delays nobody's keepalives and a slow reader costs no memory.
+//
+// A timer that fires late (the process was stopped, the machine was busy) waits one more turn: what arrived meanwhile is
+// still unread, and a keepalive among it counts.
+
+import type { Clock } from '../../lib/run/clock.ts';
+import type { Connection, ConnectionListener, Dialler, Endpoint } from './connection.ts';
+import type { Decoded } from './exchange-codec.ts';
+import type { Message, Open } from './message.ts';
+import type { Notification } from './notification.ts';
+import { step } from './session.ts';
+import {
+  type Effect,
+  initialSession,
+  nextDeadlineMs,
+  type SessionConfig,
+  type SessionEvent,
+  type SessionState,
+  type StateName,
+  stateName,
+} from './session-state.ts';
+
+/** A timer later than this gets its extra turn. */
+const LATE_MS = 100;
+
+/** What a peer asks of its owner; all are called synchronously and must not throw. */
+export interface PeerOwner {
+  /** The session is established. */
+  up(open: Open): void;
+  /** It is over, and all that the peer told is void. */
+  down(reason: string): void;
+  /** A message of the established session; `flaw` says why an UPDATE was treated as withdraw. */
+  received(message: Message, flaw: string | undefined): void;
+  /** The next messages to send; `undefined` where the peer has everything. */
+  pull(): readonly Message[] | undefined;
+  /** A message of any type was sent. */
+  sent(type: Message['type']): void;
+  /** An attempt failed. */
+  failed(reason: string): void;
+  /** The state may have another name now. */
+  stateChanged(): void;
+}
+
+export interface PeerOptions {
+  readonly config: SessionConfig;
+  readonly endpoint: Endpoint;
+  readonly dialler: Dialler;
+  readonly clock: Clock;
+  readonly owner: PeerOwner;
+  /** For jitter. */
+  readonly seed: number;
+}
+
+/** For `/status`. */
+export interface PeerStatus {
+  readonly state: StateName;
+  /** When it got into this state, microseconds since the Unix epoch. */
+  readonly sinceUnixUs: bigint;
+  /** Why the last session or attempt ended; absent before the first. */
+  readonly whyDown?: string;
+  /** Sessions that were established. */
+  readonly sessions: number;
+  /** Negotiated, while established. */
+  readonly holdTimeSeconds?: number;
+}
+
+export class Peer {
+  readonly #options: PeerOptions;
+  #state: SessionState;
+  readonly #connections = new Map<number, Connection>();
+  readonly #events: SessionEvent[] = [];
+  #dispatching = false;
+  #timer: { readonly atMs: number; readonly cancel: () => void } | undefined;
+  #pumpScheduled = false;
+  #blocked = false;
+  #name: StateName = 'Idle';
+  #sinceUnixUs: bigint;
+  #whyDown: string | undefined;
+  #sessions = 0;
+
+  constructor(options: PeerOptions) {
+    this.#options = options;
+    this.#state = initialSession(options.config, options.seed);
+    this.#sinceUnixUs = options.clock.unixMicros();
+  }
+
+  get established(): boolean {
+    return this.#name === 'Established';
+  }
+
+  status(): PeerStatus {
+    const connection = this.#established();
+    return {
+      state: this.#name,
+      sinceUnixUs: this.#sinceUnixUs,
+      sessions: this.#sessions,
+      ...(this.#whyDown !== undefined && { whyDown: this.#whyDown }),
+      ...(connection !== undefined && { holdTimeSeconds: connection.holdTimeSeconds }),
+    };
+  }
+
+  start(): void {
+    this.#dispatch({ type: 'start' });
+  }
+
+  /** Ends the session; the peer is told `why`. */
+  stop(why: Notification): void {
+    this.#dispatch({ type: 'stop', notification: why });
+  }
+
+  /** Dials now if it is waiting to. */
+  hurry(): void {
+    this.#dispatch({ type: 'hurry' });
+  }
+
+  /** Takes an incoming connection whose OPEN names this peer. */
+  accept(open: Open, connection: Connection): ConnectionListener {
+    const id = this.#state.lastConnection + 1;
+    this.#connections.set(id, connection);
+    this.#dispatch({ type: 'accepted', connection: id });
+    this.#dispatch({ type: 'message', connection: id, message: { type: 'open', open } });
+    return this.#listener(id);
+  }
+
+  /** There may be something to send. */
+  wake(): void {
+    if (this.#pumpScheduled || this.#blocked || !this.established) return;
+    this.#pumpScheduled = true;
+    setImmediate(() => {
+      this.#pumpScheduled = false;
+      this.#pump();
+    });
+  }
+
+  #pump(): void {
+    const connection = this.#established();
+    if (connection === undefined || this.#blocked) return;
+    const messages = this.#options.owner.pull();
+    if (messages === undefined) return;
+    for (const message of messages) this.#send(connection.id, message);
+    this.wake();
+  }
+
+  #listener(id: number): ConnectionListener {
+    return {
+      connected: () => this.#dispatch({ type: 'connected', connection: id }),
+      message: (decoded) => this.#received(id, decoded),
+      drained: () => this.#drained(id),
+      closed: (reason) => {
+        this.#connections.delete(id);
+        this.#dispatch({ type: 'closed', connection: id, reason });
+      },
+    };
+  }
+
+  #received(id: number, decoded: Decoded): void {
+    if ('reset' in decoded) {
+      this.#dispatch({ type: 'malformed', connection: id, notification: decoded.reset });
+      return;
+    }
+    this.#dispatch({ type: 'message', connection: id, message: decoded.message, flaw: decoded.flaw });
+  }
+
+  #drained(id: number): void {
+    if (this.#established()?.id === id) this.#blocked = false;
+    this.#dispatch({ type: 'send-drained', connection: id });
+    this.wake();
+  }
+
+  /** Events that come up while effects are performed wait their turn. */
+  #dispatch(event: SessionEvent): void {
+    this.#events.push(event);
+    if (this.#dispatching) return;
+    this.#dispatching = true;
+    for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
+      const { state, effects } = step(this.#state, next, this.#options.clock.monotonicMs());
+      this.#state = state;
+      this.#rename();
+      for (const effect of effects) this.#perform(effect);
+    }
+    this.#dispatching = false;
+    this.#arm();
+  }
+
+  #perform(effect: Effect): void {
+    const { owner, dialler, endpoint } = this.#options;
+    switch (effect.type) {
+      case 'dial':
+        this.#connections.set(effect.connection, dialler.dial(endpoint, this.#listener(effect.connection)));
+        break;
+      case 'send':
+        this.#send(effect.connection, effect.message);
+        break;
+      case 'close':
+        this.#connections.get(effect.connection)?.close();
+        this.#connections.delete(effect.connection);
+        break;
+      case 'up':
+        this.#sessions++;
+        this.#blocked = false;
+        owner.up(effect.peerOpen);
+        this.wake();
+        break;
+      case 'down':
+        this.#whyDown = effect.reason;
+        owner.down(effect.reason);
+        break;
+      case 'failed':
+        this.#whyDown = effect.reason;
+        owner.failed(effect.reason);
+        break;
+      case 'deliver':
+        owner.received(effect.message, effect.flaw);
+        break;
+    }
+  }
+
+  #send(id: number, message: Message): void {
+    const room = this.#connections.get(id)?.send(message) ?? true;
+    this.#options.owner.sent(message.type);
+    if (room) return;
+    if (this.#established()?.id === id) this.#blocked = true;
+    this.#dispatch({ type: 'send-blocked', connection: id });
+  }
+
+  #established(): SessionState['connections'][number] | undefined {
+    return this.#state.connections.find(({ phase }) => phase === 'Established');
+  }
+
+  #rename(): void {
+    const name = stateName(this.#state);
+    if (name === this.#name) return;
+    this.#name = name;
+    this.#sinceUnixUs = this.#options.clock.unixMicros();
+    this.#options.owner.stateChanged();
+  }
+
+  /** A timer that is set too early stays: it finds nothing due and is set anew. */
+  #arm(): void {
+    const atMs = nextDeadlineMs(this.#state);
+    if (atMs === undefined) {
+      this.#timer?.cancel();
+      this.#timer = undefined;
+      return;
+    }
+    if (this.#timer !== undefined && this.#timer.atMs <= atMs) return;
+    this.#timer?.cancel();
+    this.#setTimer(atMs, false);
+  }
+
+  #setTimer(atMs: number, isExtraTurn: boolean): void {
+    const { clock } = this.#options;
+    const delayMs = isExtraTurn ? 0 : Math.max(0, atMs - clock.monotonicMs());
+    const cancel = clock.after(delayMs, () => {
+      this.#timer = undefined;
+      if (!isExtraTurn && clock.monotonicMs() - atMs > LATE_MS) this.#setTimer(atMs, true);
+      else this.#dispatch({ type: 'timer' });
+    });
+    this.#timer = { atMs, cancel };
+  }
+}

@@ -1,0 +1,123 @@
+// What bgpd says of itself: readiness checks and /status.
+//
+// Routes are shown up to a bound: the whole table is asked for in slices elsewhere, never in one answer.
+
+import type { FeedClientStatus } from '../lib/feed/feed-client.ts';
+import type { FeedServerStatus } from '../lib/feed/feed-server.ts';
+import type { ReadinessCheck } from '../lib/run/status-server.ts';
+import type { Node } from './node.ts';
+import type { StepName } from './rib/decision.ts';
+import type { Rib } from './rib/rib.ts';
+
+/** Routes listed in /status. */
+const ROUTES_SHOWN = 1_000;
+
+export interface StatusInput {
+  readonly name: string;
+  readonly asn: number;
+  /** Absent until the address of this node is known. */
+  readonly node: Node | undefined;
+  readonly flanneld: FeedClientStatus;
+  readonly served: FeedServerStatus;
+}
+
+/** The promises that bgpd makes, held or not. */
+export function bgpdChecks({ node, flanneld, served }: StatusInput): readonly ReadinessCheck[] {
+  const feedDetail = flanneld.lastError === undefined ? flanneld.state : `${flanneld.state}: ${flanneld.lastError}`;
+  const feed = { name: 'flanneld-feed', ok: flanneld.state === 'in-sync', detail: feedDetail };
+  if (node === undefined) {
+    const detail = "unknown: no --address, and no local group with an endpoint in flanneld's feed yet";
+    return [feed, { name: 'underlay-address', ok: false, detail }];
+  }
+  const { members } = node.speaker.peers;
+  const established = [...members.values()].filter(({ peer }) => peer.established).length;
+  const served1 = node.gate.opened ? `${served.routes} routes in ${served.groups} groups` : node.gate.detail;
+  return [
+    feed,
+    { name: 'underlay-address', ok: true, detail: node.address },
+    ...registryChecks(node),
+    { name: 'router-id', ok: node.sameRouterId.length === 0, detail: routerIdDetail(node) },
+    {
+      name: 'peers',
+      ok: node.gate.waitOver || node.speaker.neverEstablished().length === 0,
+      detail: `${established} of ${members.size} established`,
+    },
+    { name: 'route-feed', ok: served.inSync, detail: served1 },
+  ];
+}
+
+/** The content of /status. */
+export function bgpdStatus({ name, asn, node, flanneld, served }: StatusInput): unknown {
+  const common = { node: name, asn, flanneldFeed: flanneld, feed: served };
+  if (node === undefined) return common;
+  return {
+    ...common,
+    address: node.address,
+    port: node.port,
+    routerId: node.routerId,
+    registry: node.mesh(),
+    registration: node.registration(),
+    peers: peersStatus(node),
+    routes: routesStatus(node.rib),
+  };
+}
+
+function registryChecks(node: Node): readonly ReadinessCheck[] {
+  const mesh = node.mesh();
+  const registration = node.registration();
+  if (mesh === undefined || registration === undefined) return [];
+  const detail = mesh.lastError === undefined ? mesh.state : `${mesh.state}: ${mesh.lastError}`;
+  return [
+    { name: 'etcd', ok: mesh.state !== 'connecting', detail: `${detail}, ${mesh.nodes} nodes` },
+    { name: 'registered', ok: registration.registered, detail: registration.detail },
+  ];
+}
+
+function routerIdDetail(node: Node): string {
+  const others = node.sameRouterId;
+  return others.length === 0 ? node.routerId : `${node.routerId} is that of ${others.join(', ')} too`;
+}
+
+function peersStatus(node: Node): readonly unknown[] {
+  return [...node.speaker.peers.members].map(([name, { record, peer }]) => {
+    const { sinceUnixUs, ...status } = peer.status();
+    const counts = node.rib.counts(name);
+    const flaws = node.speaker.flaws(name);
+    return {
+      node: name,
+      address: record.address,
+      port: record.port,
+      asn: record.asn,
+      routerId: record.routerId,
+      ...status,
+      since: new Date(Number(sinceUnixUs / 1000n)).toISOString(),
+      routesReceived: counts?.received ?? 0,
+      routesAdvertised: counts?.advertised ?? 0,
+      updatesFlawed: flaws.count,
+      ...(flaws.last !== undefined && { lastFlaw: flaws.last }),
+    };
+  });
+}
+
+function routesStatus(rib: Rib): unknown {
+  const shown: unknown[] = [];
+  for (const prefix of rib.prefixes()) {
+    if (shown.length === ROUTES_SHOWN) break;
+    const explanation = rib.explain(prefix);
+    if (explanation === undefined) continue;
+    const { best, multipath } = explanation.decision;
+    shown.push({
+      prefix,
+      best: best === undefined ? null : { from: best.source.peer || 'this node', nextHop: best.attributes.nextHop },
+      nextHops: multipath.map((path) => path.attributes.nextHop),
+      candidates: explanation.verdicts.length,
+      reason: reasonOf(best !== undefined, explanation.decidedBy),
+    });
+  }
+  return { count: rib.size, shown: shown.length, list: shown };
+}
+
+function reasonOf(hasBest: boolean, decidedBy: StepName | undefined): string {
+  if (!hasBest) return 'no next hop is reachable';
+  return decidedBy ?? 'only path';
+}

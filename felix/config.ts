@@ -1,0 +1,69 @@
+// felix's settings: the table that is also its --help, and their typed form.
+
+import { hostname } from 'node:os';
+import { LOG_LEVELS, type LogLevel } from '../lib/run/log.ts';
+import { choice, integer, type Program, readSettings, text } from '../lib/run/settings.ts';
+
+const PROGRAM: Program = {
+  name: 'felix',
+  summary: "Makes the kernel's routes agree with the route feed of flanneld or bgpd; the only writer of routes.",
+  envPrefix: 'FELIX_',
+};
+
+const DAY_SECONDS = 86_400;
+
+const SETTINGS = {
+  'node-name': text('', 'Name of this node, for logs and status. Empty: the host name.'),
+  'run-dir': text('/run/gingham', 'Folder of the sockets, shared by the daemons of this node.'),
+  feed: choice(
+    ['flanneld', 'bgpd'],
+    'flanneld',
+    'Whose routes to program: flanneld (the leases alone) or bgpd (routes exchanged between nodes).',
+  ),
+  'resync-interval-seconds': integer(
+    90,
+    1,
+    DAY_SECONDS,
+    'seconds',
+    'How often the whole kernel state is listed and repaired, up to a tenth later; changes that the kernel tells of are repaired at once.',
+  ),
+  'stale-hold-seconds': integer(
+    120,
+    0,
+    DAY_SECONDS,
+    'seconds',
+    'How long nothing is deleted while the feed is away or not in sync again. Routes that it has merely not repeated yet stay until it is in sync, however long that takes.',
+  ),
+  'status-address': text('127.0.0.1', 'Address of the status server (/healthz, /readyz, /metrics, /status).'),
+  'status-port': {
+    ...integer(9253, 0, 65_535, '', 'Its port; 0 for any free one.'),
+    accepts: 'a port from 0 to 65535',
+  },
+  'log-level': choice(LOG_LEVELS, 'info', 'Least severe level that is logged.'),
+};
+
+export interface FelixConfig {
+  readonly node: string;
+  readonly runFolder: string;
+  readonly feed: 'flanneld' | 'bgpd';
+  readonly resyncIntervalMs: number;
+  readonly staleHoldMs: number;
+  readonly statusAddress: string;
+  readonly statusPort: number;
+  readonly logLevel: LogLevel;
+}
+
+/** Reads flags and variables. Throws `ExitError` (usage) on the first that is wrong. */
+export function readConfig(argv: readonly string[], env: Readonly<Record<string, string | undefined>>): FelixConfig {
+  const values = readSettings(PROGRAM, SETTINGS, argv, env);
+  return {
+    node: values['node-name'] || hostname(),
+    runFolder: values['run-dir'],
+    feed: values.feed,
+    resyncIntervalMs: values['resync-interval-seconds'] * 1000,
+    staleHoldMs: values['stale-hold-seconds'] * 1000,
+    statusAddress: values['status-address'],
+    statusPort: values['status-port'],
+    logLevel: values['log-level'],
+  };
+}

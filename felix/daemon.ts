@@ -1,0 +1,195 @@
+// Wires felix: one route feed in, the kernel out, the status server beside them.
+//
+//   feed client --> FeedView --> DesiredState --> delta trackers <--> kernel
+//                                     reconciler.ts turns the wheel
+//
+// Stopping writes nothing: what is in the kernel keeps forwarding, and the next felix takes it over as it is.
+
+import { join } from 'node:path';
+import { type FeedClient, type FeedState, watchFeed } from '../lib/feed/feed-client.ts';
+import { feedSocketPath } from '../lib/feed/feed-server.ts';
+import { FeedView } from '../lib/feed/feed-view.ts';
+import type { Kernel } from '../lib/kernel/kernel.ts';
+import { openKernel } from '../lib/kernel/rtnetlink-kernel.ts';
+import { type Clock, systemClock } from '../lib/run/clock.ts';
+import { EXIT, ExitError } from '../lib/run/exit.ts';
+import { type DaemonContext, ensureRunFolder, type RunningDaemon } from '../lib/run/lifecycle.ts';
+import { Metrics, startStatusServer } from '../lib/run/status-server.ts';
+import type { FelixConfig } from './config.ts';
+import { Forwarding } from './dataplane/forwarding.ts';
+import type { Drift } from './dataplane/kernel-table.ts';
+import type { PassSummary } from './dataplane/pass-record.ts';
+import { Reconciler } from './dataplane/reconciler.ts';
+import { type FelixMetrics, felixMetrics, logPass } from './metrics.ts';
+import { countRoutes, felixChecks, felixStatus, type StatusInput } from './status.ts';
+
+/** Share of the interval by which a resync may be late, so that the nodes of a cluster do not resync in step. */
+const RESYNC_JITTER = 0.1;
+
+/** What felix stands on; the real things but in tests. */
+export interface FelixWorld {
+  readonly kernel: Kernel;
+  readonly clock: Clock;
+  readonly forwarding: Forwarding;
+}
+
+/** Starts felix. Rejects with `ExitError` where it cannot run. */
+export async function startFelix(
+  config: FelixConfig,
+  context: DaemonContext,
+  world: FelixWorld = realWorld(context),
+): Promise<RunningDaemon> {
+  await ensureRunFolder(config.runFolder);
+  await assertMayWrite(world.kernel);
+  const metrics = new Metrics('felix');
+  const felix = new Felix(config, context, world, felixMetrics(metrics));
+  const statusServer = await startStatusServer(
+    { host: config.statusAddress, port: config.statusPort, socketPath: join(config.runFolder, 'felix.http') },
+    { checks: () => felixChecks(felix.statusInput()), status: () => felixStatus(felix.statusInput()) },
+    metrics,
+  );
+  felix.start();
+  context.log.info({ node: config.node, feed: config.feed, runFolder: config.runFolder }, 'felix started');
+  return {
+    async stop() {
+      await felix.stop();
+      await statusServer.close();
+    },
+  };
+}
+
+class Felix {
+  readonly #config: FelixConfig;
+  readonly #context: DaemonContext;
+  readonly #world: FelixWorld;
+  readonly #meters: FelixMetrics;
+  readonly #view = new FeedView();
+  readonly #reconciler: Reconciler;
+  readonly #repairs: Record<Drift, number> = { deleted: 0, added: 0, modified: 0 };
+  #feed: FeedClient | undefined;
+  #cancelHold = (): void => undefined;
+  #cancelResync = (): void => undefined;
+
+  constructor(config: FelixConfig, context: DaemonContext, world: FelixWorld, meters: FelixMetrics) {
+    this.#config = config;
+    this.#context = context;
+    this.#world = world;
+    this.#meters = meters;
+    this.#reconciler = new Reconciler({
+      kernel: world.kernel,
+      clock: world.clock,
+      view: this.#view,
+      log: context.log,
+      fail: context.fail,
+      holdsDeletes: () => this.#holdsDeletes(),
+      onPass: (summary) => this.#passed(summary),
+      onDrift: (drifts) => this.#drifted(drifts),
+    });
+  }
+
+  start(): void {
+    const { log, signal } = this.#context;
+    this.#world.forwarding.ensure(false);
+    this.#feed = watchFeed(
+      {
+        socketPath: feedSocketPath(this.#config.runFolder, this.#config.feed),
+        watcher: 'felix',
+        view: this.#view,
+        log,
+        clock: this.#world.clock,
+        onChange: (change, cause) => this.#reconciler.feedChanged(change, cause),
+        onState: (state) => this.#feedIs(state),
+      },
+      signal,
+    );
+    this.#reconciler.kick();
+    this.#scheduleResync();
+  }
+
+  async stop(): Promise<void> {
+    this.#cancelHold();
+    this.#cancelResync();
+    this.#feed?.close();
+    await this.#reconciler.stop();
+    await this.#world.kernel.close();
+  }
+
+  statusInput(): StatusInput {
+    return {
+      node: this.#config.node,
+      feedName: this.#config.feed,
+      feed: this.#feed?.status() ?? { state: 'connecting', losses: 0 },
+      view: this.#view,
+      reconciler: this.#reconciler,
+      forwarding: this.#world.forwarding.state,
+      repairs: this.#repairs,
+      heldDeletes: this.#heldDeletes(),
+    };
+  }
+
+  #feedIs(state: FeedState): void {
+    this.#meters.feedState(state, this.#feed?.status().losses ?? 0);
+    this.#cancelHold();
+    if (state === 'in-sync') this.#reconciler.feedInSync();
+    else this.#cancelHold = this.#world.clock.after(this.#config.staleHoldMs, () => this.#reconciler.kick());
+  }
+
+  /** The feed is away or not in sync again, and has not been for so long that it must be believed dead. */
+  #holdsDeletes(): boolean {
+    const sinceMs = this.#feed?.status().outOfSyncSinceMs;
+    return sinceMs !== undefined && this.#world.clock.monotonicMs() < sinceMs + this.#config.staleHoldMs;
+  }
+
+  #heldDeletes(): number {
+    const { routes, nexthops } = this.#reconciler.mirror;
+    if (!this.#holdsDeletes()) return 0;
+    return routes.table.tracker.pendingDeletions.size + nexthops.table.tracker.pendingDeletions.size;
+  }
+
+  #passed(summary: PassSummary | undefined): void {
+    this.#meters.counts(countRoutes(this.#reconciler));
+    this.#meters.heldDeletes(this.#heldDeletes());
+    this.#meters.listings(this.#reconciler.mirror.listings);
+    if (summary === undefined) return;
+    this.#meters.pass(summary);
+    logPass(this.#context.log, summary);
+    if (this.#forwardsIpv6()) this.#world.forwarding.ensure(true);
+  }
+
+  #drifted(drifts: readonly Drift[]): void {
+    this.#meters.drifted(drifts);
+    for (const kind of drifts) this.#repairs[kind]++;
+    this.#context.log.info(
+      { changes: drifts.length, kind: drifts[0] },
+      'somebody else changed what is ours: repairing',
+    );
+  }
+
+  #forwardsIpv6(): boolean {
+    for (const { family } of this.#reconciler.desired.plans()) if (family === 6) return true;
+    return false;
+  }
+
+  #scheduleResync(): void {
+    const delayMs = this.#config.resyncIntervalMs * (1 + Math.random() * RESYNC_JITTER);
+    this.#cancelResync = this.#world.clock.after(delayMs, () => {
+      this.#world.forwarding.ensure(this.#forwardsIpv6());
+      this.#reconciler.resync();
+      this.#scheduleResync();
+    });
+  }
+}
+
+function realWorld({ log }: DaemonContext): FelixWorld {
+  return { kernel: openKernel(log), clock: systemClock, forwarding: new Forwarding(log) };
+}
+
+/** Asks the kernel to delete what cannot exist (there is no nexthop id 0): it looks at the permission first. */
+async function assertMayWrite(kernel: Kernel): Promise<void> {
+  const [failure] = await kernel.apply([{ op: 'delete', kind: 'nexthop', id: 0 }]);
+  if (failure?.code !== 'EPERM') return;
+  throw new ExitError(
+    EXIT.environment,
+    'felix writes routes: it needs the capability NET_ADMIN in its network namespace',
+  );
+}

@@ -1,0 +1,81 @@
+// One step of making the kernel agree: the most urgent batch of writes that is possible now. Repeated until there is none.
+//
+//   1 hop objects   2 group objects   3 routes        each put before what points at it
+//   4 routes        5 group objects   6 hop objects   each deleted after what points at it
+//
+// Every step starts from the top, so a next hop that changes while 100,000 routes are being written waits for one batch.
+// Add before delete: at no moment is there less than both the old and the new state have.
+
+import type { Kernel, KernelFailure, Nexthop } from '../../lib/kernel/kernel.ts';
+import type { FibKey } from '../desired/fib-entry.ts';
+import type { KernelMirror } from './kernel-mirror.ts';
+import type { KernelTable, WriteResult } from './kernel-table.ts';
+
+/** Writes in one batch: some milliseconds of work, after which notifications and the feed get their turn. */
+const BATCH = 2_048;
+
+export type WriteKind = 'nexthop' | 'route';
+
+export interface StepResult {
+  readonly kind: WriteKind;
+  readonly op: 'put' | 'delete';
+  readonly written: number;
+  readonly refused: readonly { readonly key: FibKey | number; readonly failure: KernelFailure }[];
+  /** Hop objects that the kernel took, or refused. */
+  readonly hops: readonly { readonly id: number; readonly refused: boolean }[];
+}
+
+/** Writes the next batch; `undefined` where nothing can be done now. Throws `KernelError`. */
+export async function applyStep(
+  kernel: Kernel,
+  mirror: KernelMirror,
+  mayDelete: boolean,
+): Promise<StepResult | undefined> {
+  const { routes } = mirror;
+  const nexthops = mirror.nexthops.table;
+  const isHop = (nexthop: Nexthop): boolean => nexthop.group === undefined;
+
+  const hops = nexthops.updates(BATCH, isHop);
+  if (hops.length > 0) return nexthopResult('put', await nexthops.put(kernel, hops), true);
+
+  const { dataplane } = nexthops.tracker;
+  const hasMembers = ({ group = [] }: Nexthop): boolean => group.every(({ id }) => dataplane.has(id));
+  const groups = nexthops.updates(BATCH, (nexthop) => !isHop(nexthop) && hasMembers(nexthop));
+  if (groups.length > 0) return nexthopResult('put', await nexthops.put(kernel, groups), false);
+
+  const wanted = routes.table.updates(
+    BATCH,
+    ({ nexthopId }, key) => (nexthopId === undefined || dataplane.has(nexthopId)) && !routes.isBlocked(key),
+  );
+  if (wanted.length > 0) return routeResult('put', await routes.put(kernel, wanted));
+
+  if (!mayDelete) return undefined;
+  const unwanted = routes.table.deletions(BATCH, () => true);
+  if (unwanted.length > 0) return routeResult('delete', await routes.table.remove(kernel, unwanted));
+
+  const unused = unusedNexthops(mirror, nexthops);
+  if (unused.length > 0) return nexthopResult('delete', await nexthops.remove(kernel, unused), false);
+  return undefined;
+}
+
+/** Nexthop objects to delete now: groups before hops, and none that something in the kernel still uses. */
+function unusedNexthops(mirror: KernelMirror, nexthops: KernelTable<number, Nexthop>): number[] {
+  if (nexthops.tracker.pendingDeletions.size === 0) return [];
+  const used = mirror.routes.nexthopsInUse();
+  const groups = nexthops.deletions(BATCH, ({ id, group }) => group !== undefined && !used.has(id));
+  if (groups.length > 0) return groups;
+  const members = mirror.nexthops.membersInUse();
+  return nexthops.deletions(BATCH, ({ id, group }) => group === undefined && !used.has(id) && !members.has(id));
+}
+
+function nexthopResult(op: 'put' | 'delete', result: WriteResult<number>, areHops: boolean): StepResult {
+  const { written, refused } = result;
+  const hops = areHops
+    ? [...written.map((id) => ({ id, refused: false })), ...refused.map(({ key }) => ({ id: key, refused: true }))]
+    : [];
+  return { kind: 'nexthop', op, written: written.length, refused, hops };
+}
+
+function routeResult(op: 'put' | 'delete', { written, refused }: WriteResult<FibKey>): StepResult {
+  return { kind: 'route', op, written: written.length, refused, hops: [] };
+}

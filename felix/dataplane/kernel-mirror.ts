@@ -1,0 +1,178 @@
+// What felix knows of the kernel: links, routes and nexthop objects, kept current by notifications and listings. It reads
+// only; writing is the reconciler's.
+//
+// Subscribe first, then list: what happens between the two is buffered and applied after the listing. Some things the
+// kernel does in silence (routes and nexthop objects that go with a link, routes that go with a nexthop object): news of
+// the cause makes `needsListing`.
+
+import { type Kernel, KernelError, type KernelEvent, type Link } from '../../lib/kernel/kernel.ts';
+import type { Clock } from '../../lib/run/clock.ts';
+import { LinkTable } from '../desired/link-table.ts';
+import type { Drift } from './kernel-table.ts';
+import { NexthopTable } from './nexthop-table.ts';
+import { RouteTable } from './route-table.ts';
+
+export interface KernelMirrorListener {
+  /** Links that these names stand for came, went or changed their state; `listed`: so says a listing of everything. */
+  linksChanged(names: readonly string[], listed: boolean): void;
+  /** Somebody else changed what is ours. */
+  drifted(drifts: readonly Drift[]): void;
+  /** How the kernel reaches some address may have changed. */
+  waysChanged(): void;
+  /** Something was taken in: there may be work. */
+  news(): void;
+}
+
+export class KernelMirror {
+  readonly links = new LinkTable();
+  readonly routes: RouteTable;
+  readonly nexthops: NexthopTable;
+  readonly #kernel: Kernel;
+  readonly #clock: Clock;
+  readonly #listener: KernelMirrorListener;
+  #unsubscribe: (() => void) | undefined;
+  /** Events that came while a listing was under way. */
+  #buffer: KernelEvent[] | undefined;
+  #needsListing = true;
+  #listedAtMs: number | undefined;
+  #listings = 0;
+  #hasNexthopObjects = true;
+
+  constructor(kernel: Kernel, clock: Clock, listener: KernelMirrorListener) {
+    this.#kernel = kernel;
+    this.#clock = clock;
+    this.#listener = listener;
+    this.routes = new RouteTable(clock);
+    this.nexthops = new NexthopTable(clock);
+  }
+
+  /** Whether a complete listing was taken in, ever. */
+  get isListed(): boolean {
+    return this.#listedAtMs !== undefined;
+  }
+
+  /** When the last listing was taken in, by the clock's monotonic time. */
+  get listedAtMs(): number | undefined {
+    return this.#listedAtMs;
+  }
+
+  /** Listings taken in so far. */
+  get listings(): number {
+    return this.#listings;
+  }
+
+  /** Whether what is known may be wrong, so that only a listing helps. */
+  get needsListing(): boolean {
+    return this.#needsListing || this.overdueAtMs <= this.#clock.monotonicMs();
+  }
+
+  /** When an echo of a write of ours is overdue, which makes `needsListing`; `Infinity` where none is awaited. */
+  get overdueAtMs(): number {
+    const never = Number.POSITIVE_INFINITY;
+    return Math.min(this.routes.table.echoOverdueAtMs ?? never, this.nexthops.table.echoOverdueAtMs ?? never);
+  }
+
+  /** Whether the kernel has nexthop objects (Linux 5.3); known after the first listing. */
+  get hasNexthopObjects(): boolean {
+    return this.#hasNexthopObjects;
+  }
+
+  /** Asks for a listing. */
+  doubt(): void {
+    this.#needsListing = true;
+  }
+
+  /** Lists everything. Throws `KernelError`; then what is known stays, and `needsListing` too. */
+  async list(): Promise<void> {
+    this.#unsubscribe ??= await this.#kernel.subscribe(['link', 'address', 'route', 'nexthop'], (event) =>
+      this.#take(event),
+    );
+    this.#buffer = [];
+    this.#needsListing = false;
+    try {
+      const links = await this.#kernel.list('link');
+      const nexthops = await this.#listNexthops();
+      const routes = await this.#kernel.list('route');
+      const isFirst = !this.isListed;
+      const names = this.links.replace(links);
+      if (names.length > 0) this.#listener.linksChanged(names, true);
+      const drifts = [...this.nexthops.replace(nexthops, isFirst), ...this.routes.replace(routes, isFirst)];
+      if (drifts.length > 0) this.#listener.drifted(drifts);
+      this.#listener.waysChanged();
+      this.#listedAtMs = this.#clock.monotonicMs();
+      this.#listings++;
+    } catch (error) {
+      this.#needsListing = true;
+      throw error;
+    } finally {
+      const missed = this.#buffer;
+      this.#buffer = undefined;
+      for (const event of missed) this.#take(event);
+    }
+  }
+
+  /** Ends the subscription. */
+  close(): void {
+    this.#unsubscribe?.();
+    this.#unsubscribe = undefined;
+  }
+
+  async #listNexthops() {
+    try {
+      return await this.#kernel.list('nexthop');
+    } catch (error) {
+      if (!(error instanceof KernelError) || error.code !== 'unsupported') throw error;
+      this.#hasNexthopObjects = false;
+      return [];
+    }
+  }
+
+  #take(event: KernelEvent): void {
+    if (this.#buffer !== undefined && event.type !== 'resync') {
+      this.#buffer.push(event);
+      return;
+    }
+    this.#apply(event);
+    this.#listener.news();
+  }
+
+  #apply(event: KernelEvent): void {
+    if (event.type === 'resync') {
+      this.#needsListing = true;
+      return;
+    }
+    switch (event.kind) {
+      case 'link':
+        this.#linkChanged(event.type, event.object);
+        break;
+      case 'address':
+        // Without nexthop objects the last IPv4 address of a link takes its routes along, in silence.
+        if (event.type === 'delete' && !this.#hasNexthopObjects) this.#needsListing = true;
+        this.#listener.waysChanged();
+        break;
+      case 'route': {
+        const { drift, unclear, foreign } = this.routes.seen(event);
+        if (drift !== undefined) this.#listener.drifted([drift]);
+        if (unclear) this.#needsListing = true;
+        if (foreign) this.#listener.waysChanged();
+        break;
+      }
+      case 'nexthop': {
+        const { drift, unclear } = this.nexthops.seen(event);
+        if (drift !== undefined) this.#listener.drifted([drift]);
+        if (unclear) this.#needsListing = true;
+        break;
+      }
+      case 'neighbour':
+      case 'fdb':
+        break;
+    }
+  }
+
+  #linkChanged(type: 'put' | 'delete', link: Link): void {
+    const names = type === 'put' ? this.links.set(link) : this.links.delete(link.index);
+    if (names.length === 0) return;
+    this.#listener.linksChanged(names, false);
+    this.#listener.waysChanged();
+  }
+}

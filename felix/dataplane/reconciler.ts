@@ -1,0 +1,289 @@
+// The loop that makes the kernel agree with the feed: list when in doubt, settle what is wanted, write the difference,
+// repeat until nothing is left that can be done now. Not what is wanted (desired/), not what is known (kernel-mirror.ts).
+//
+// Two barriers before the first write: the feed in sync once, and the kernel listed. One pass at a time; whatever comes
+// meanwhile asks for another. Refusals never stop a pass; a kernel that does not answer at all stops felix after a while.
+//
+// The confusing thing: notifications of the kernel, ours included, all end in `kick`. A pass that finds nothing to do
+// writes nothing and costs nothing, so an echo of our own writes ends there.
+
+import type { Cause } from '../../lib/feed/feed.ts';
+import type { FeedChange, FeedView } from '../../lib/feed/feed-view.ts';
+import { type Kernel, KernelError, type KernelFailure } from '../../lib/kernel/kernel.ts';
+import { type Backoff, backoffDelayMs } from '../../lib/run/backoff.ts';
+import type { Clock } from '../../lib/run/clock.ts';
+import { EXIT, ExitError, errorText } from '../../lib/run/exit.ts';
+import type { Logger } from '../../lib/run/log.ts';
+import { DesiredState } from '../desired/desired-state.ts';
+import { applyStep, type StepResult } from './apply-step.ts';
+import { KernelMirror } from './kernel-mirror.ts';
+import type { Drift } from './kernel-table.ts';
+import { PassRecord, type PassSummary } from './pass-record.ts';
+
+/** Least time between two listings that doubt asked for: a link that flaps must not make felix list without end. */
+const LISTING_GAP_MS = 250;
+const KERNEL_RETRY: Backoff = { firstMs: 100, capMs: 5_000 };
+/** Calls in a row that fail as a whole before felix gives up and is started again. */
+const KERNEL_FAILURES_MAX = 10;
+
+export interface ReconcilerOptions {
+  readonly kernel: Kernel;
+  readonly view: FeedView;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Whether stale state must be kept: no deletions now. */
+  readonly holdsDeletes: () => boolean;
+  /** After each pass; with a summary where it wrote something. */
+  readonly onPass: (summary: PassSummary | undefined) => void;
+  /** Somebody else changed what is ours. */
+  readonly onDrift: (drifts: readonly Drift[]) => void;
+  /** felix cannot go on. */
+  readonly fail: (error: unknown) => void;
+}
+
+/** For readiness and `/status`. */
+export interface ReconcilerState {
+  readonly kernelListed: boolean;
+  /** The kernel was listed and answers; what it says is taken in within milliseconds. */
+  readonly kernelInSync: boolean;
+  /** A pass has ended with nothing left to do. */
+  readonly firstCleanPass: boolean;
+  readonly listings: number;
+  readonly lastError: string | undefined;
+}
+
+export class Reconciler {
+  readonly mirror: KernelMirror;
+  readonly desired: DesiredState;
+  readonly #options: ReconcilerOptions;
+  readonly #record: PassRecord;
+  #feedWasInSync = false;
+  #running: Promise<void> | undefined;
+  #again = false;
+  #stopped = false;
+  #waysChanged = false;
+  #firstCleanPass = false;
+  #kernelFailures = 0;
+  /** After a failed call: nothing is tried before the timer. */
+  #pausing = false;
+  #lastError: string | undefined;
+  #cancelTimer: () => void = () => undefined;
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+    this.#record = new PassRecord(options.clock);
+    this.mirror = new KernelMirror(options.kernel, options.clock, {
+      linksChanged: (names, listed) => this.#linksChanged(names, listed),
+      drifted: (drifts) => options.onDrift(drifts),
+      waysChanged: () => {
+        this.#waysChanged = true;
+      },
+      news: () => this.kick(),
+    });
+    this.desired = new DesiredState({
+      view: options.view,
+      links: this.mirror.links,
+      routes: this.mirror.routes.table.tracker,
+      nexthops: this.mirror.nexthops.table.tracker,
+      isForeignNexthop: (id) => this.mirror.nexthops.isForeign(id),
+    });
+  }
+
+  state(): ReconcilerState {
+    return {
+      kernelListed: this.mirror.isListed,
+      kernelInSync: this.mirror.isListed && this.#kernelFailures === 0,
+      firstCleanPass: this.#firstCleanPass,
+      listings: this.mirror.listings,
+      lastError: this.#lastError,
+    };
+  }
+
+  /** Number of objects that the kernel refuses at present. */
+  refusedCount(): number {
+    const { routes, nexthops } = this.mirror;
+    return routes.table.currentRefusals().size + nexthops.table.currentRefusals().size;
+  }
+
+  /** The feed changed, because of `cause` where it says so. */
+  feedChanged(change: FeedChange, cause: Cause | undefined): void {
+    this.desired.feedChanged(change);
+    if (cause !== undefined) this.#record.caused(cause);
+    this.kick();
+  }
+
+  /** The feed has brought its in-sync marker: the first one opens the barrier. */
+  feedInSync(): void {
+    this.#feedWasInSync = true;
+    this.kick();
+  }
+
+  /** List the kernel again, whether there is doubt or not. */
+  resync(): void {
+    this.mirror.doubt();
+    this.kick();
+  }
+
+  /** There may be work. */
+  kick(): void {
+    if (this.#stopped) return;
+    this.#again = true;
+    if (!this.#pausing) this.#running ??= this.#run();
+  }
+
+  /** Waits for the pass that is under way and starts no other. What is in the kernel stays. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancelTimer();
+    await this.#running;
+    this.mirror.close();
+  }
+
+  async #run(): Promise<void> {
+    // All that comes in this turn of the event loop is one pass.
+    await new Promise(setImmediate);
+    while (this.#again && !this.#stopped && !this.#pausing) {
+      this.#again = false;
+      this.#cancelTimer();
+      try {
+        await this.#pass();
+        this.#kernelFailures = 0;
+        this.#setTimer(this.#nextWorkAtMs());
+      } catch (error) {
+        this.#kernelFailed(error);
+      }
+    }
+    this.#running = undefined;
+  }
+
+  async #pass(): Promise<void> {
+    if (this.#listingIsDue()) await this.#list();
+    if (!this.mirror.isListed || !this.#feedWasInSync) return;
+    this.#record.begin();
+    for (;;) {
+      if (this.#stopped) return;
+      if (this.#listingIsDue()) await this.#list();
+      await this.#settle();
+      const step = await applyStep(this.#options.kernel, this.mirror, !this.#options.holdsDeletes());
+      if (step === undefined) break;
+      this.#took(step);
+    }
+    const refused = this.refusedCount();
+    this.#firstCleanPass ||= refused === 0 && !this.mirror.needsListing;
+    this.#options.onPass(this.#record.end(refused));
+  }
+
+  async #list(): Promise<void> {
+    const wasListed = this.mirror.isListed;
+    await this.mirror.list();
+    if (wasListed) return;
+    this.desired.useNexthopObjects(this.mirror.hasNexthopObjects);
+    const { log } = this.#options;
+    if (this.mirror.hasNexthopObjects) log.info('routes point at nexthop objects');
+    else
+      log.warn('this kernel has no nexthop objects (Linux 5.3): plain routes, each rewritten when a next hop changes');
+  }
+
+  /** Works off what was marked, and asks the kernel about gateways without a device. */
+  async #settle(): Promise<void> {
+    const { desired } = this;
+    if (this.#waysChanged) {
+      this.#waysChanged = false;
+      await this.#findGateways([...desired.gateways]);
+    }
+    desired.settle();
+    while (desired.unknownGateways.size > 0) {
+      await this.#findGateways([...desired.unknownGateways]);
+      desired.settle();
+    }
+  }
+
+  async #findGateways(gateways: Parameters<Kernel['routeTo']>[0][]): Promise<void> {
+    for (const gateway of gateways) {
+      this.desired.setGatewayLink(gateway, (await this.#options.kernel.routeTo(gateway))?.linkIndex);
+    }
+  }
+
+  #took(step: StepResult): void {
+    this.#record.took(step);
+    for (const { id, refused } of step.hops) this.desired.setHopRefused(id, refused);
+    const [first] = step.refused;
+    if (first === undefined) return;
+    const { failure } = first;
+    this.#lastError = failureText(failure);
+    this.#options.log.warn(
+      { refused: step.refused.length, what: failure.what, code: failure.code, reason: failure.message },
+      'the kernel refused writes; the first of them is named',
+    );
+    if (failure.code === 'EPERM') throw new KernelError('permission', failureText(failure));
+    // A refusal that is new may come from a state that is not what is believed.
+    const { retries } = step.kind === 'route' ? this.mirror.routes.table : this.mirror.nexthops.table;
+    if (retries.refusals.get(first.key as never)?.attempts === 1) this.mirror.doubt();
+  }
+
+  #linksChanged(names: readonly string[], listed: boolean): void {
+    if (!names.some((name) => this.desired.usesDevice(name))) return;
+    this.desired.linksChanged();
+    // Whatever led there may be gone without a word; a listing of links is followed by one of all the rest.
+    if (!listed) this.mirror.doubt();
+  }
+
+  #listingIsDue(): boolean {
+    return this.mirror.needsListing && this.#options.clock.monotonicMs() >= this.#listingAllowedAtMs();
+  }
+
+  #listingAllowedAtMs(): number {
+    const { listedAtMs } = this.mirror;
+    return listedAtMs === undefined ? 0 : listedAtMs + LISTING_GAP_MS;
+  }
+
+  #nextWorkAtMs(): number {
+    const nowMs = this.#options.clock.monotonicMs();
+    const { routes, nexthops } = this.mirror;
+    const never = Number.POSITIVE_INFINITY;
+    return Math.min(
+      this.mirror.needsListing ? this.#listingAllowedAtMs() : this.mirror.overdueAtMs,
+      routes.table.retries.nextAtMs(nowMs) ?? never,
+      nexthops.table.retries.nextAtMs(nowMs) ?? never,
+    );
+  }
+
+  #setTimer(atMs: number): void {
+    if (atMs === Number.POSITIVE_INFINITY || this.#stopped) return;
+    const { clock } = this.#options;
+    this.#cancelTimer = clock.after(Math.max(1, atMs - clock.monotonicMs()), () => {
+      this.#pausing = false;
+      this.kick();
+    });
+  }
+
+  #kernelFailed(error: unknown): void {
+    const { log, fail, clock } = this.#options;
+    this.#lastError = errorText(error);
+    if (!(error instanceof KernelError)) {
+      this.#stopped = true;
+      fail(error);
+      return;
+    }
+    if (error.code === 'permission') {
+      this.#stopped = true;
+      const advice = 'felix writes routes: it needs the capability NET_ADMIN in its network namespace';
+      fail(new ExitError(EXIT.environment, advice, { cause: error }));
+      return;
+    }
+    this.#kernelFailures++;
+    this.mirror.doubt();
+    log.warn({ err: error, failures: this.#kernelFailures }, 'the kernel did not answer as it must');
+    if (this.#kernelFailures >= KERNEL_FAILURES_MAX) {
+      this.#stopped = true;
+      fail(new Error(`the kernel failed ${KERNEL_FAILURES_MAX} times in a row`, { cause: error }));
+      return;
+    }
+    this.#pausing = true;
+    this.#setTimer(clock.monotonicMs() + backoffDelayMs(KERNEL_RETRY, this.#kernelFailures - 1));
+  }
+}
+
+function failureText({ what, code, message }: KernelFailure): string {
+  return message === undefined ? `${what}: ${code}` : `${what}: ${code} (${message})`;
+}

@@ -1,0 +1,100 @@
+// The routes of this node: ours under a delta tracker, everybody else's by key only, so that we never take their place.
+//
+// The confusing thing: the kernel tells IPv4 routes apart by prefix, tos and metric, not by who wrote them. Writing "our"
+// route where somebody else's has that key replaces theirs. So a key that a foreign route holds is blocked. One that was
+// ours and was replaced by another program's is drift, and is taken back.
+
+import { type Kernel, type KernelEvent, type Route, TABLE_MAIN } from '../../lib/kernel/kernel.ts';
+import type { Clock } from '../../lib/run/clock.ts';
+import { type FibKey, fibKey, sameRoute } from '../desired/fib-entry.ts';
+import { isOurs } from '../desired/ownership.ts';
+import { type Drift, KernelTable, type WriteResult } from './kernel-table.ts';
+
+type RouteEvent = Extract<KernelEvent, { readonly kind: 'route' }>;
+
+/** What one notification means for felix. */
+export interface RouteNews {
+  readonly drift?: Drift;
+  /** Only a listing tells what happened to our route. */
+  readonly unclear?: boolean;
+  /** It is about a route of somebody else. */
+  readonly foreign?: boolean;
+}
+
+export class RouteTable {
+  readonly table: KernelTable<FibKey, Route>;
+  /** Key of each foreign route in the main table, and the nexthop object that it uses. */
+  readonly #foreign = new Map<FibKey, number | undefined>();
+  /** Keys that were ours and that a foreign route now holds. */
+  readonly #taken = new Set<FibKey>();
+
+  constructor(clock: Clock) {
+    this.table = new KernelTable({
+      clock,
+      same: sameRoute,
+      put: (route) => ({ op: 'put', kind: 'route', route }),
+      remove: ({ table, prefix, tos, metric, protocol, type }) => ({
+        op: 'delete',
+        kind: 'route',
+        route: { table, prefix, tos, metric, protocol, type },
+      }),
+    });
+  }
+
+  /** Wanted keys that cannot be written because a foreign route holds them. */
+  isBlocked(key: FibKey): boolean {
+    return this.#foreign.has(key) && !this.#taken.has(key);
+  }
+
+  /** Ids of the nexthop objects that routes use, foreign ones too. */
+  nexthopsInUse(): Set<number> {
+    const ids = new Set<number>();
+    for (const { nexthopId } of this.table.tracker.dataplane.values()) if (nexthopId !== undefined) ids.add(nexthopId);
+    for (const id of this.#foreign.values()) if (id !== undefined) ids.add(id);
+    return ids;
+  }
+
+  async put(kernel: Kernel, keys: readonly FibKey[]): Promise<WriteResult<FibKey>> {
+    const result = await this.table.put(kernel, keys);
+    for (const key of result.written) {
+      // Ours has replaced it; for this the kernel sends no deletion.
+      if (this.#taken.delete(key)) this.#foreign.delete(key);
+    }
+    return result;
+  }
+
+  /** Takes in one notification. */
+  seen({ type, object }: RouteEvent): RouteNews {
+    const key = fibKey(object);
+    if (isOurs(object)) {
+      const what = this.table.seen(key, type === 'put' ? object : undefined);
+      return what === undefined || what === 'ours' ? {} : { drift: what };
+    }
+    if (object.table !== TABLE_MAIN) return {};
+    if (type === 'delete') {
+      this.#foreign.delete(key);
+      this.#taken.delete(key);
+      return { foreign: true };
+    }
+    this.#foreign.set(key, object.nexthopId);
+    // It may stand in the place of ours or beside it.
+    return { foreign: true, unclear: this.table.tracker.dataplane.has(key) };
+  }
+
+  /** Takes in a complete listing. */
+  replace(routes: readonly Route[], isFirst: boolean): Drift[] {
+    const ours = new Map<FibKey, Route>();
+    const foreign = new Map<FibKey, number | undefined>();
+    for (const route of routes) {
+      if (isOurs(route)) ours.set(fibKey(route), route);
+      else if (route.table === TABLE_MAIN) foreign.set(fibKey(route), route.nexthopId);
+    }
+    const { dataplane } = this.table.tracker;
+    const taken = [...foreign.keys()].filter((key) => !ours.has(key) && (dataplane.has(key) || this.#taken.has(key)));
+    this.#foreign.clear();
+    for (const [key, id] of foreign) this.#foreign.set(key, id);
+    this.#taken.clear();
+    for (const key of taken) this.#taken.add(key);
+    return this.table.replace(ours, isFirst);
+  }
+}

@@ -1,0 +1,93 @@
+// The host-gw backend: no tunnel, no device; each peer's subnet is routed to the peer's own underlay address.
+//
+// That works only where the peer sits on the same link. A peer behind a router is refused by name: packets for its subnet
+// would reach a router that knows nothing of it.
+
+import type { Address } from '../../lib/net/address.ts';
+import { familyOf } from '../../lib/net/address.ts';
+import { prefixFamily } from '../../lib/net/prefix.ts';
+import { type Lease, type LeaseAttributes, leaseSubnets } from '../lease/lease.ts';
+import type { Underlay } from '../underlay.ts';
+import type { Backend, BackendContext, PeerRoute, PeerState } from './backend.ts';
+import { DirectRoutes, type Reach } from './direct-routes.ts';
+import { checkPeers, type GoodPeer, type RefusedPeer } from './peer-check.ts';
+import { directHop } from './vxlan-backend.ts';
+
+export class HostGwBackend implements Backend {
+  readonly name = 'host-gw';
+  readonly deviceName = undefined;
+  readonly #context: BackendContext;
+  readonly #direct: DirectRoutes;
+  #underlay: Underlay;
+  #own: Lease | undefined;
+  #good: readonly GoodPeer[] = [];
+  #refused: readonly RefusedPeer[] = [];
+
+  constructor(context: BackendContext) {
+    this.#context = context;
+    this.#underlay = context.underlay;
+    this.#direct = new DirectRoutes(context);
+  }
+
+  get mtuBytes(): number {
+    return this.#underlay.mtuBytes;
+  }
+
+  leaseData(): Pick<LeaseAttributes, 'backendType'> {
+    return { backendType: 'host-gw' };
+  }
+
+  async start(lease: Lease): Promise<void> {
+    this.#own = lease;
+    await this.#direct.start();
+  }
+
+  setPeers(leases: readonly Lease[]): void {
+    if (this.#own === undefined) throw new Error('the backend has not started');
+    const checked = checkPeers(leases, { own: this.#own, underlay: this.#underlay, backendType: 'host-gw' });
+    this.#good = checked.good;
+    this.#refused = checked.refused;
+    this.#direct.setEndpoints(checked.good.map(({ endpoint }) => endpoint));
+    this.#context.onChange();
+  }
+
+  peers(): readonly PeerState[] {
+    return [
+      ...this.#good.map((peer) => stateOf(peer, this.#direct.reach(peer.endpoint))),
+      ...this.#refused.map(({ lease, reason }) => ({ lease, routes: [], programmed: false, refused: reason })),
+    ];
+  }
+
+  problem(): string | undefined {
+    return this.#own === undefined ? 'not started' : undefined;
+  }
+
+  drops(): undefined {}
+
+  setUnderlayMtu(mtuBytes: number): void {
+    this.#underlay = { ...this.#underlay, mtuBytes };
+    this.#context.onChange();
+  }
+
+  async stop(): Promise<void> {
+    await this.#direct.stop();
+  }
+}
+
+function stateOf({ lease, endpoint }: GoodPeer, reach: Reach | undefined): PeerState {
+  if (reach === undefined) return { lease, endpoint, routes: [], programmed: false };
+  if (reach.type !== 'link') {
+    const refused = `host-gw reaches only nodes on the same link, and ${whyNot(endpoint, reach)}: use vxlan`;
+    return { lease, routes: [], programmed: false, refused };
+  }
+  const routes = leaseSubnets(lease)
+    .filter((subnet) => prefixFamily(subnet) === familyOf(endpoint))
+    .map((subnet): PeerRoute => ({ subnet, hop: directHop(endpoint, reach.device) }));
+  return { lease, endpoint, routes, programmed: true };
+}
+
+function whyNot(endpoint: Address, reach: Exclude<Reach, { type: 'link' }>): string {
+  return reach.type === 'router'
+    ? `${endpoint} is behind the router ${reach.gateway}`
+    : `there is no route to ${endpoint}`;
+}

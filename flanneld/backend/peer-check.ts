@@ -1,0 +1,79 @@
+// Which of the leases in etcd this node can exchange packets with, and under what address. Pure.
+//
+// A lease is another node's word. What contradicts this node's own lease, or another lease that came first in key order,
+// is refused with a reason; the rest go on.
+
+import type { Address } from '../../lib/net/address.ts';
+import { familyOf } from '../../lib/net/address.ts';
+import type { Mac } from '../../lib/net/mac.ts';
+import { prefixesOverlap } from '../../lib/net/prefix.ts';
+import { type Lease, leaseSubnets } from '../lease/lease.ts';
+import type { Underlay } from '../underlay.ts';
+
+export interface GoodPeer {
+  readonly lease: Lease;
+  /** Underlay address of our family. */
+  readonly endpoint: Address;
+  /** MAC address of its VTEP; only for vxlan. */
+  readonly mac?: Mac;
+}
+
+export interface RefusedPeer {
+  readonly lease: Lease;
+  readonly reason: string;
+}
+
+export interface PeerRules {
+  readonly own: Lease;
+  readonly underlay: Underlay;
+  /** The `BackendType` to expect. */
+  readonly backendType: string;
+  /** Expected, for vxlan. */
+  readonly vni?: number;
+}
+
+/** Sorts leases into those that can be used and those that cannot; the answer does not depend on their order. */
+export function checkPeers(
+  leases: readonly Lease[],
+  rules: PeerRules,
+): { readonly good: readonly GoodPeer[]; readonly refused: readonly RefusedPeer[] } {
+  const good: GoodPeer[] = [];
+  const refused: RefusedPeer[] = [];
+  const macs = new Map<Mac, GoodPeer>();
+  for (const lease of [...leases].sort((a, b) => (a.key < b.key ? -1 : 1))) {
+    const peer = checkPeer(lease, rules);
+    const twin = typeof peer === 'string' || peer.mac === undefined ? undefined : macs.get(peer.mac);
+    if (typeof peer === 'string') refused.push({ lease, reason: peer });
+    else if (twin !== undefined && twin.endpoint !== peer.endpoint) {
+      refused.push({ lease, reason: `its VTEP MAC ${peer.mac} is that of ${nameOf(twin.lease)} at ${twin.endpoint}` });
+    } else {
+      if (peer.mac !== undefined) macs.set(peer.mac, peer);
+      good.push(peer);
+    }
+  }
+  return { good, refused };
+}
+
+/** What a node is called in messages. */
+export function nameOf(lease: Lease): string {
+  return lease.nodeName || lease.publicIp || lease.publicIp6 || lease.key;
+}
+
+function checkPeer(lease: Lease, { own, underlay, backendType, vni }: PeerRules): GoodPeer | string {
+  // flannel's udp backend writes no type.
+  if (lease.backendType !== backendType && !(backendType === 'udp' && lease.backendType === '')) {
+    return `it runs the backend ${lease.backendType || '(none)'}, this node ${backendType}`;
+  }
+  const family = familyOf(underlay.local);
+  const endpoint = family === 4 ? lease.publicIp : lease.publicIp6;
+  if (endpoint === undefined) return `it has no IPv${family} address, which this node's underlay needs`;
+  if (endpoint === underlay.local || endpoint === underlay.publicIp) {
+    return `it claims this node's address ${endpoint}`;
+  }
+  const clash = leaseSubnets(lease).find((subnet) => leaseSubnets(own).some((ours) => prefixesOverlap(ours, subnet)));
+  if (clash !== undefined) return `its subnet ${clash} overlaps this node's`;
+  if (backendType !== 'vxlan') return { lease, endpoint };
+  const vtep = lease.vtep ?? lease.vtep6;
+  if (vtep?.vni !== vni) return `its VNI is ${vtep?.vni}, this node's ${vni}`;
+  return vtep === undefined ? 'it names no VTEP' : { lease, endpoint, mac: vtep.mac };
+}

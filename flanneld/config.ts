@@ -1,0 +1,101 @@
+// flanneld's settings: the table that is also its --help, and their typed form. Names are flannel's where flannel has them.
+
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { type Address, parseAddress } from '../lib/net/address.ts';
+import type { EtcdRegistryOptions } from '../lib/registry/etcd-registry.ts';
+import { ETCD_SETTINGS, etcdOptions } from '../lib/registry/etcd-settings.ts';
+import { LOG_LEVELS, type LogLevel } from '../lib/run/log.ts';
+import { choice, integer, type Program, readSettings, type Setting, text, toggle } from '../lib/run/settings.ts';
+import type { PlaneIoChoice } from './dataplane/data-plane.ts';
+
+const PROGRAM: Program = {
+  name: 'flanneld',
+  summary: 'Leases a subnet to this node and carries packets between the subnets of all nodes.',
+  envPrefix: 'FLANNELD_',
+};
+
+const SETTINGS = {
+  'node-name': text('', 'Name of this node, unique in the cluster: it keeps its subnet by it. Empty: the host name.'),
+  'run-dir': text('/run/gingham', 'Folder of the sockets, shared by the daemons of this node.'),
+  ...ETCD_SETTINGS,
+  'etcd-prefix': {
+    ...text('/coreos.com/network', 'Where in etcd the network config and the leases are.'),
+    accepts: 'a key that begins with / and does not end with it',
+    parse: (value: string) => (/^\/.*[^/]$/.test(value) ? value : undefined),
+  },
+  iface: text('', 'Underlay interface, by name or address. Empty: that of the default route, else the only one.'),
+  'public-ip': optionalAddress('Address that other nodes send to, where it is not that of the interface (NAT).'),
+  'subnet-file': text('', 'File that tells which subnet was leased. Empty: subnet.env in the run folder.'),
+  'subnet-lease-ttl-seconds': integer(
+    86_400,
+    5,
+    31_536_000,
+    'seconds',
+    'How long the lease of a node that is gone stays.',
+  ),
+  'subnet-lease-renew-margin': integer(
+    60,
+    1,
+    1_439,
+    'minutes',
+    'How long before its end the lease is renewed, but not before half of its time.',
+  ),
+  'vxlan-user': toggle(false, 'Carry vxlan packets in flanneld (TAP) where the kernel has no VXLAN device.'),
+  io: choice(['auto', 'tuntap', 'batched'], 'auto', 'How a data plane in flanneld reads and writes packets.'),
+  'status-address': text('127.0.0.1', 'Address of the status server (/healthz, /readyz, /metrics, /status).'),
+  'status-port': {
+    ...integer(9251, 0, 65_535, '', 'Its port; 0 for any free one.'),
+    accepts: 'a port from 0 to 65535',
+  },
+  'log-level': choice(LOG_LEVELS, 'info', 'Least severe level that is logged.'),
+};
+
+export interface FlanneldConfig {
+  readonly node: string;
+  readonly runFolder: string;
+  readonly etcd: EtcdRegistryOptions;
+  readonly etcdPrefix: string;
+  /** Name or address; empty for the choice by routes. */
+  readonly iface: string;
+  readonly publicIp: Address | undefined;
+  readonly subnetFile: string;
+  readonly leaseTtlSeconds: number;
+  readonly renewMarginSeconds: number;
+  readonly vxlanUser: boolean;
+  readonly io: PlaneIoChoice;
+  readonly statusAddress: string;
+  readonly statusPort: number;
+  readonly logLevel: LogLevel;
+}
+
+/** Reads flags and variables. Throws `ExitError` (usage) on the first that is wrong. */
+export function readConfig(argv: readonly string[], env: Readonly<Record<string, string | undefined>>): FlanneldConfig {
+  const values = readSettings(PROGRAM, SETTINGS, argv, env);
+  return {
+    node: values['node-name'] || hostname(),
+    runFolder: values['run-dir'],
+    etcd: etcdOptions(PROGRAM.name, values),
+    etcdPrefix: values['etcd-prefix'],
+    iface: values.iface,
+    publicIp: values['public-ip'] || undefined,
+    subnetFile: values['subnet-file'] || join(values['run-dir'], 'subnet.env'),
+    leaseTtlSeconds: values['subnet-lease-ttl-seconds'],
+    renewMarginSeconds: values['subnet-lease-renew-margin'] * 60,
+    vxlanUser: values['vxlan-user'],
+    io: values.io,
+    statusAddress: values['status-address'],
+    statusPort: values['status-port'],
+    logLevel: values['log-level'],
+  };
+}
+
+/** An address, or the empty text for "not given". */
+function optionalAddress(help: string): Setting<Address | ''> {
+  return {
+    help,
+    accepts: 'an IP address',
+    default: '',
+    parse: (value) => (value === '' ? '' : parseAddress(value)),
+  };
+}

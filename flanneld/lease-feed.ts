@@ -1,0 +1,110 @@
+// What flanneld offers in its RouteFeed: a group per peer, and one local blackhole group with the node's own subnet.
+//
+// Level-triggered like everything here: `publish` takes the peers as they are and edits the feed until it says that. A
+// peer's routes over different next hops (IPv4 and IPv6 inside, DirectRouting for one of them) are groups of their own;
+// ids stay the same for as long as the peer is known, so that a changed next hop is one message.
+
+import type { Cause, FeedGroup, FeedNextHop } from '../lib/feed/feed.ts';
+import type { FeedTable } from '../lib/feed/feed-table.ts';
+import type { Address } from '../lib/net/address.ts';
+import { type Prefix, prefixFamily } from '../lib/net/prefix.ts';
+import type { Clock } from '../lib/run/clock.ts';
+import type { PeerRoute, PeerState } from './backend/backend.ts';
+import { nameOf } from './backend/peer-check.ts';
+import { type Lease, leaseSubnets } from './lease/lease.ts';
+
+const OWN_GROUP = 1;
+
+/** What happened to a lease, as it stands in a cause. */
+export type LeaseEvent = 'lease-added' | 'lease-changed' | 'lease-removed' | 'underlay-changed';
+
+export class LeaseFeed {
+  readonly #table: FeedTable;
+  readonly #clock: Clock;
+  /** By etcd key: the last event of this lease that is not in the feed yet. */
+  readonly #causes = new Map<string, Cause>();
+  /** By `<etcd key> <family>`. */
+  readonly #groups = new Map<string, { readonly id: number; readonly prefixes: readonly Prefix[] }>();
+  #nextGroup = OWN_GROUP + 1;
+  #causeCount = 0;
+
+  constructor(table: FeedTable, clock: Clock) {
+    this.#table = table;
+    this.#clock = clock;
+  }
+
+  /** Offers the node's own subnet; `endpoint` is the address that other nodes know it by. */
+  publishOwn(lease: Lease, endpoint: Address): void {
+    const group: FeedGroup = {
+      id: OWN_GROUP,
+      kind: 'blackhole',
+      nextHops: [],
+      endpoint,
+      local: true,
+      node: lease.nodeName,
+    };
+    this.#table.setGroup(group);
+    this.#table.setRoutes(OWN_GROUP, leaseSubnets(lease));
+  }
+
+  /** Stamps what was just seen of a lease; the next change of its routes carries it. */
+  note(key: string, kind: LeaseEvent): void {
+    const id = `flanneld-${process.pid}-${++this.#causeCount}`;
+    this.#causes.set(key, { id, kind, detectedUnixUs: this.#clock.unixMicros(), decidedUnixUs: 0n });
+  }
+
+  /** These are all peers. */
+  publish(peers: readonly PeerState[]): void {
+    const wanted = new Map<string, { readonly peer: PeerState; readonly routes: readonly PeerRoute[] }>();
+    for (const peer of peers) {
+      for (const family of [4, 6]) {
+        const routes = peer.routes.filter(({ subnet }) => prefixFamily(subnet) === family);
+        if (routes.length > 0) wanted.set(`${peer.lease.key} ${family}`, { peer, routes });
+      }
+    }
+    // New routes first: a subnet that moves from one lease to another is never without a route.
+    for (const [name, { peer, routes }] of wanted) this.#put(name, peer, routes);
+    for (const [name, { id, prefixes }] of [...this.#groups]) {
+      if (wanted.has(name)) continue;
+      const cause = this.#causeOf(name);
+      this.#table.withdraw(
+        prefixes.filter((prefix) => this.#table.groupOf(prefix) === id),
+        cause,
+      );
+      this.#table.removeGroup(id, cause);
+      this.#groups.delete(name);
+    }
+    // A cause outlives its lease only until its routes are gone.
+    const known = new Set(peers.map(({ lease }) => lease.key));
+    for (const [key] of this.#causes) if (!known.has(key)) this.#causes.delete(key);
+  }
+
+  #put(name: string, { lease, endpoint, programmed }: PeerState, routes: readonly PeerRoute[]): void {
+    const before = this.#groups.get(name);
+    const id = before?.id ?? this.#nextGroup++;
+    const prefixes = routes.map(({ subnet }) => subnet);
+    const nextHops = distinct(routes.map(({ hop }) => hop));
+    const group = { id, kind: 'unicast', nextHops, local: false, node: nameOf(lease) } as const;
+    const cause = this.#causeOf(name);
+    const changed = this.#table.setGroup({ ...group, ...(endpoint && { endpoint }) }, cause);
+    this.#table.setRoutes(id, prefixes, cause);
+    const gone = before?.prefixes.filter((prefix) => !prefixes.includes(prefix)) ?? [];
+    this.#table.withdraw(
+      gone.filter((prefix) => this.#table.groupOf(prefix) === id),
+      cause,
+    );
+    this.#groups.set(name, { id, prefixes });
+    // Its change has left with the event, or was none of the routes'.
+    if (changed || programmed) this.#causes.delete(lease.key);
+  }
+
+  /** The cause as it leaves: the decision is ready now. */
+  #causeOf(name: string): Cause | undefined {
+    const cause = this.#causes.get(name.slice(0, name.lastIndexOf(' ')));
+    return cause && { ...cause, decidedUnixUs: this.#clock.unixMicros() };
+  }
+}
+
+function distinct(hops: readonly FeedNextHop[]): readonly FeedNextHop[] {
+  return [...new Map(hops.map((hop) => [JSON.stringify(hop), hop])).values()];
+}

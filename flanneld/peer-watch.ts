@@ -1,0 +1,150 @@
+// From the watch of the lease folder to the backend, and from the backend to the feed.
+//
+//   etcd event -> lease table (what changed?) -> backend (all peers) -> onChange -> feed (all peers)
+//                 lease holder (is it ours?)
+//
+// The feed is in sync once the first listing has gone all the way: every peer is programmed or refused. A peer whose
+// entries the kernel will not take must not hold that up for ever, so it is waited for only so long.
+
+import type { FeedTable } from '../lib/feed/feed-table.ts';
+import type { RegistryEvent } from '../lib/registry/registry.ts';
+import type { Clock } from '../lib/run/clock.ts';
+import type { Logger } from '../lib/run/log.ts';
+import type { Metrics } from '../lib/run/status-server.ts';
+import type { Backend } from './backend/backend.ts';
+import { nameOf } from './backend/peer-check.ts';
+import type { LeaseTerms } from './lease/acquire-lease.ts';
+import { leaseFolder, leaseSubnets } from './lease/lease.ts';
+import type { LeaseHolder } from './lease/lease-holder.ts';
+import { type LeaseDelta, LeaseTable } from './lease/lease-table.ts';
+import { isOwnLease } from './lease/pick-subnet.ts';
+import type { LeaseFeed } from './lease-feed.ts';
+import type { FlanneldView } from './status.ts';
+
+const FIRST_SYNC_MS = 5_000;
+
+export interface PeerWatchOptions {
+  readonly view: FlanneldView;
+  readonly table: FeedTable;
+  readonly feed: LeaseFeed;
+  readonly backend: Backend;
+  readonly holder: LeaseHolder;
+  readonly terms: LeaseTerms;
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+}
+
+export class PeerWatch {
+  readonly folder: string;
+  readonly #options: PeerWatchOptions;
+  readonly #leases: LeaseTable;
+  readonly #malformed: { inc(value?: number): void };
+  readonly #disconnects: { inc(): void };
+  readonly #refusals = new Map<string, string>();
+  #listed = false;
+  #listedAtMs = 0;
+  #publishing = false;
+
+  constructor(options: PeerWatchOptions) {
+    const { terms, metrics } = options;
+    this.#options = options;
+    this.folder = leaseFolder(terms.etcdPrefix);
+    this.#leases = new LeaseTable((lease) => isOwnLease(lease, terms));
+    this.#malformed = metrics.counter('malformed_leases_total', 'Entries met in etcd that are no leases');
+    this.#disconnects = metrics.counter('etcd_disconnects_total', 'Times that the watch of the leases broke');
+  }
+
+  /** Takes one event of the watch. */
+  hear(event: RegistryEvent): void {
+    const { holder, view, clock, log } = this.#options;
+    holder.observe(event);
+    if (event.type === 'disconnected') {
+      if (!view.etcd.connected) return;
+      const { reason } = event;
+      view.etcd = { connected: false, sinceMs: Number(clock.unixMicros() / 1000n), reason };
+      this.#disconnects.inc();
+      log.warn({ reason }, 'etcd is away: serving from memory');
+      return;
+    }
+    if (!view.etcd.connected) log.info('etcd is back');
+    view.etcd = { connected: true };
+    switch (event.type) {
+      case 'snapshot':
+        this.#take(this.#leases.replace(event.snapshot.entries));
+        break;
+      case 'put':
+        this.#take(this.#leases.put(event.entry));
+        break;
+      case 'delete':
+        this.#take(this.#leases.delete(event.key));
+        break;
+    }
+  }
+
+  /** Brings the feed up to the backend, once for all changes of this turn. */
+  publishSoon(): void {
+    if (this.#publishing) return;
+    this.#publishing = true;
+    queueMicrotask(() => {
+      this.#publishing = false;
+      this.#publish();
+    });
+  }
+
+  #take({ put, removed, faults }: LeaseDelta): void {
+    const { backend, feed, log, view } = this.#options;
+    for (const { key, fault } of faults) log.warn({ key, fault }, 'an entry in etcd is no lease: skipped');
+    this.#malformed.inc(faults.length);
+    view.malformed = this.#leases.faults.size;
+    const isNew = new Set(put.map(({ key }) => key));
+    for (const { key } of backend.peers().map(({ lease }) => lease)) isNew.delete(key);
+    for (const lease of put) {
+      const what = isNew.has(lease.key) ? 'lease-added' : 'lease-changed';
+      feed.note(lease.key, what);
+      log.info({ peer: nameOf(lease), subnet: leaseSubnets(lease).join(' '), publicIp: lease.publicIp }, what);
+    }
+    for (const lease of removed) {
+      feed.note(lease.key, 'lease-removed');
+      log.info({ peer: nameOf(lease), subnet: leaseSubnets(lease).join(' ') }, 'lease-removed');
+    }
+    if (!this.#listed) this.#beginSync();
+    else if (put.length + removed.length === 0) return;
+    backend.setPeers([...this.#leases.leases.values()]);
+    this.publishSoon();
+  }
+
+  #beginSync(): void {
+    const { clock } = this.#options;
+    this.#listed = true;
+    this.#listedAtMs = clock.monotonicMs();
+    clock.after(FIRST_SYNC_MS, () => this.publishSoon());
+  }
+
+  #publish(): void {
+    const { backend, feed, table, view, clock } = this.#options;
+    const peers = backend.peers();
+    feed.publish(peers);
+    this.#tellRefusals();
+    if (!this.#listed || view.feedInSync) return;
+    const waiting = peers.filter(({ programmed, refused }) => !programmed && refused === undefined);
+    if (waiting.length > 0 && clock.monotonicMs() < this.#listedAtMs + FIRST_SYNC_MS) return;
+    table.markInSync();
+    view.feedInSync = true;
+    this.#options.log.info({ peers: peers.length, waiting: waiting.length }, 'feed is in sync');
+  }
+
+  /** One line per peer and reason. */
+  #tellRefusals(): void {
+    const { backend, log } = this.#options;
+    const now = new Map(
+      backend.peers().flatMap(({ lease, refused }) => (refused ? [[lease.key, { lease, refused }]] : [])),
+    );
+    for (const [key, { lease, refused }] of now) {
+      if (this.#refusals.get(key) === refused) continue;
+      log.warn({ peer: nameOf(lease), subnet: lease.subnet, reason: refused }, 'a peer cannot be reached');
+      this.#refusals.set(key, refused);
+    }
+    for (const key of this.#refusals.keys()) if (!now.has(key)) this.#refusals.delete(key);
+  }
+}

@@ -1,0 +1,190 @@
+// What flanneld says of itself: readiness checks, the JSON of /status, and its metrics, all from one view. No I/O.
+//
+// The view is read at the moment of the request; while flanneld starts, most of it is not there yet, and the checks say
+// what is waited for.
+
+import { Counter, Gauge } from 'prom-client';
+import type { Metrics, ReadinessCheck } from '../lib/run/status-server.ts';
+import type { Backend, PeerState } from './backend/backend.ts';
+import { nameOf } from './backend/peer-check.ts';
+import type { LeaseHolder } from './lease/lease-holder.ts';
+import type { Underlay } from './underlay.ts';
+
+/** Names shown in a readiness detail. */
+const NAMES_SHOWN = 3;
+
+export interface FlanneldView {
+  readonly node: string;
+  /** What the start is waiting for; empty once it is done. */
+  phase: string;
+  underlay?: Underlay;
+  /** The underlay interface is there and up. */
+  underlayUp: boolean;
+  backend?: Backend;
+  holder?: LeaseHolder;
+  /** The registry's watch: connected, or since when not (Unix milliseconds) and why. */
+  etcd: { readonly connected: true } | { readonly connected: false; readonly sinceMs: number; readonly reason: string };
+  feedInSync: boolean;
+  /** Entries in etcd that are no leases, right now. */
+  malformed: number;
+}
+
+/** All must hold for the node to be ready. */
+export function flanneldChecks(view: FlanneldView): readonly ReadinessCheck[] {
+  const { phase, holder, backend, etcd, feedInSync } = view;
+  if (phase !== '') return [{ name: 'started', ok: false, detail: phase }];
+  const peers = backend?.peers() ?? [];
+  const secondsLeft = holder?.secondsLeft;
+  const problem = backend?.problem();
+  return [
+    {
+      name: 'etcd',
+      ok: etcd.connected,
+      detail: etcd.connected ? 'connected' : `${memorySince(etcd.sinceMs)}: ${etcd.reason}`,
+    },
+    {
+      name: 'lease',
+      ok: holder !== undefined && (secondsLeft === undefined || secondsLeft > 0),
+      detail: `${holder?.lease.subnet}, ${leaseTime(secondsLeft)}`,
+    },
+    {
+      name: 'underlay',
+      ok: view.underlayUp,
+      detail: `${view.underlay?.name} ${view.underlayUp ? 'is up' : 'is down or gone'}`,
+    },
+    { name: 'device', ok: problem === undefined, detail: problem ?? `${backend?.name}, mtu ${backend?.mtuBytes}` },
+    peersCheck(peers),
+    { name: 'feed', ok: feedInSync, detail: feedInSync ? 'in sync' : 'peers are not known yet' },
+  ];
+}
+
+/** The body of /status. */
+export function flanneldStatus(view: FlanneldView): unknown {
+  const { node, phase, underlay, backend, holder, etcd, feedInSync, malformed } = view;
+  const lease = holder?.lease;
+  return {
+    node,
+    ...(phase === '' ? {} : { waitingFor: phase }),
+    subnet: lease?.subnet ?? null,
+    ...(lease?.subnet6 && { subnet6: lease.subnet6 }),
+    backend: backend?.name ?? null,
+    mtu: backend?.mtuBytes ?? null,
+    publicIP: underlay?.publicIp ?? null,
+    interface: underlay?.name ?? null,
+    lease: holder && { key: lease?.key, secondsLeft: round(holder.secondsLeft), ...holder.counts },
+    etcd: etcd.connected ? { connected: true } : { connected: false, since: iso(etcd.sinceMs), reason: etcd.reason },
+    feed: { inSync: feedInSync },
+    malformedLeases: malformed,
+    peers: (backend?.peers() ?? []).map((peer) => ({
+      node: nameOf(peer.lease),
+      subnet: peer.lease.subnet,
+      ...(peer.lease.subnet6 && { subnet6: peer.lease.subnet6 }),
+      publicIP: peer.lease.publicIp ?? peer.lease.publicIp6 ?? null,
+      programmed: peer.programmed,
+      via: peer.routes.map(({ hop }) => [hop.gateway, hop.device].filter((part) => part !== undefined).join(' on ')),
+      ...(peer.refused === undefined ? {} : { refused: peer.refused }),
+    })),
+    drops: backend?.drops() ?? null,
+  };
+}
+
+/** Registers metrics that are read from the view when they are asked for. */
+export function registerMetrics({ registry, prefix }: Metrics, view: FlanneldView): void {
+  const registers = [registry];
+  const gauge = (name: string, help: string, value: () => number | undefined): void => {
+    new Gauge({
+      name: prefix + name,
+      help,
+      registers,
+      collect() {
+        this.set(value() ?? Number.NaN);
+      },
+    });
+  };
+  gauge('lease_seconds_left', 'Seconds until etcd drops the lease; NaN without one', () => view.holder?.secondsLeft);
+  gauge('etcd_connected', '1 while the watch of the leases works', () => (view.etcd.connected ? 1 : 0));
+  gauge('mtu_bytes', 'MTU of the overlay', () => view.backend?.mtuBytes);
+  gauge('malformed_leases', 'Entries in etcd that are no leases, right now', () => view.malformed);
+  gauge('device_ok', '1 while the tunnel device is as it should be', () =>
+    view.backend?.problem() === undefined ? 1 : 0,
+  );
+  new Gauge({
+    name: `${prefix}peers`,
+    help: 'Other nodes, by how they stand',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      const peers = view.backend?.peers() ?? [];
+      for (const state of ['programmed', 'pending', 'refused']) {
+        this.set({ state }, peers.filter((peer) => stateOf(peer) === state).length);
+      }
+    },
+  });
+  const counted = (
+    name: string,
+    help: string,
+    values: () => Readonly<Record<string, number>>,
+    label?: string,
+  ): void => {
+    new Counter({
+      name: prefix + name,
+      help,
+      labelNames: label === undefined ? [] : [label],
+      registers,
+      collect() {
+        this.reset();
+        for (const [key, value] of Object.entries(values())) {
+          if (label === undefined) this.inc(value);
+          else this.inc({ [label]: key }, value);
+        }
+      },
+    });
+  };
+  counted('lease_writes_total', 'Writes of the lease, by outcome', () => ({ ...view.holder?.counts }), 'outcome');
+  counted(
+    'dropped_packets_total',
+    'Packets that the data plane in flanneld dropped',
+    () => view.backend?.drops() ?? {},
+    'reason',
+  );
+}
+
+function peersCheck(peers: readonly PeerState[]): ReadinessCheck {
+  const of = (state: string): readonly PeerState[] => peers.filter((peer) => stateOf(peer) === state);
+  const pending = of('pending');
+  const refused = of('refused');
+  const usable = peers.length - refused.length;
+  const parts = [`${usable - pending.length} of ${usable} programmed`];
+  if (pending.length > 0) parts.push(`waiting: ${names(pending)}`);
+  // A peer that cannot be used is that peer's fault or the operator's: this node does what it can.
+  for (const { lease, refused: reason } of refused.slice(0, NAMES_SHOWN))
+    parts.push(`${nameOf(lease)} refused: ${reason}`);
+  return { name: 'peers', ok: pending.length === 0, detail: parts.join('; ') };
+}
+
+function stateOf({ programmed, refused }: PeerState): 'programmed' | 'pending' | 'refused' {
+  if (refused !== undefined) return 'refused';
+  return programmed ? 'programmed' : 'pending';
+}
+
+function names(peers: readonly PeerState[]): string {
+  const shown = peers.slice(0, NAMES_SHOWN).map(({ lease }) => nameOf(lease));
+  return peers.length > NAMES_SHOWN ? `${shown.join(', ')} and ${peers.length - NAMES_SHOWN} more` : shown.join(', ');
+}
+
+function memorySince(sinceMs: number): string {
+  return `serving from memory since ${iso(sinceMs)}`;
+}
+
+function iso(unixMs: number): string {
+  return new Date(unixMs).toISOString();
+}
+
+function leaseTime(secondsLeft: number | undefined): string {
+  if (secondsLeft === undefined) return 'a reservation';
+  return secondsLeft > 0 ? `${Math.round(secondsLeft)} s left` : `ran out ${Math.round(-secondsLeft)} s ago`;
+}
+
+function round(seconds: number | undefined): number | null {
+  return seconds === undefined ? null : Math.round(seconds);
+}

@@ -1,0 +1,97 @@
+// subnet.env: what this node leased, for whoever plugs pods in (the flannel CNI plugin, scripts), under flannel's names.
+//
+//   FLANNEL_NETWORK=10.5.0.0/16
+//   FLANNEL_SUBNET=10.5.72.1/24        the first address that a pod or bridge may have, not the network address
+//   FLANNEL_IPV6_NETWORK, FLANNEL_IPV6_SUBNET        where the node has IPv6
+//   FLANNEL_MTU=1450
+//   FLANNEL_IPMASQ=false               flanneld masquerades nothing; "false" tells the plugin that it may
+//
+// Written whole and renamed into place, so that a reader sees the old one or the new one. It is also the memory of which
+// subnet the node had, for the case that etcd lost it.
+
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { parseAddress } from '../lib/net/address.ts';
+import { addressAt, type Prefix, prefixLength, prefixOf } from '../lib/net/prefix.ts';
+import { EXIT, ExitError } from '../lib/run/exit.ts';
+import type { NetworkConfig } from './lease/network-config.ts';
+import type { Subnets } from './lease/pick-subnet.ts';
+
+/** The text of subnet.env. */
+export function renderSubnetFile(config: NetworkConfig, { subnet, subnet6 }: Subnets, mtuBytes: number): string {
+  const lines = [`FLANNEL_NETWORK=${config.pool.network}`, `FLANNEL_SUBNET=${firstHost(subnet)}`];
+  if (config.pool6 !== undefined && subnet6 !== undefined) {
+    lines.push(`FLANNEL_IPV6_NETWORK=${config.pool6.network}`, `FLANNEL_IPV6_SUBNET=${firstHost(subnet6)}`);
+  }
+  lines.push(`FLANNEL_MTU=${mtuBytes}`, 'FLANNEL_IPMASQ=false');
+  return `${lines.join('\n')}\n`;
+}
+
+/** The subnets in a subnet.env; `undefined` where it names none that can be read. */
+export function parseSubnetFile(text: string): Subnets | undefined {
+  const subnet = subnetOf(text, 'FLANNEL_SUBNET');
+  const subnet6 = subnetOf(text, 'FLANNEL_IPV6_SUBNET');
+  return subnet === undefined ? undefined : { subnet, ...(subnet6 && { subnet6 }) };
+}
+
+/** The subnets in the file; `undefined` where there is no such file or nothing in it. */
+export async function readSubnetFile(path: string): Promise<Subnets | undefined> {
+  try {
+    return parseSubnetFile(await readFile(path, 'utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Replaces the file in one step, mode 0644. Throws `ExitError` (environment) where it cannot. */
+export async function writeSubnetFile(path: string, text: string): Promise<void> {
+  const temporary = `${path}.${process.pid}.tmp`;
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+    const file = await open(temporary, 'w', 0o644);
+    try {
+      await file.chmod(0o644);
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw new ExitError(EXIT.environment, `cannot write ${path} (--subnet-file)`, { cause: error });
+  }
+}
+
+/** subnet.env kept up to date: written when it would say something else than it does, one write after another. */
+export class SubnetFile {
+  readonly #path: string;
+  readonly #render: (mtuBytes: number) => string;
+  #written = '';
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(path: string, config: NetworkConfig, subnets: Subnets) {
+    this.#path = path;
+    this.#render = (mtuBytes) => renderSubnetFile(config, subnets, mtuBytes);
+  }
+
+  /** Resolves when the file says this. Rejects with `ExitError` (environment) where it cannot be written. */
+  keep(mtuBytes: number): Promise<void> {
+    const text = this.#render(mtuBytes);
+    if (text !== this.#written) {
+      this.#written = text;
+      this.#last = this.#last.then(() => writeSubnetFile(this.#path, text));
+    }
+    return this.#last;
+  }
+}
+
+function firstHost(subnet: Prefix): string {
+  return `${addressAt(subnet, 1)}/${prefixLength(subnet)}`;
+}
+
+function subnetOf(text: string, name: string): Prefix | undefined {
+  const value = new RegExp(`^${name}=(\\S+)/(\\d{1,3})\\s*$`, 'm').exec(text);
+  const address = parseAddress(value?.[1] ?? '');
+  return address === undefined ? undefined : prefixOf(address, Number(value?.[2]));
+}

@@ -1,0 +1,87 @@
+// Which processes a lab's node has, how each is started, and which places of a lab a person may name.
+//
+// The daemons run from dist/ as anywhere else; nothing here is known to them but their flags.
+
+import { fileURLToPath } from 'node:url';
+import { DAEMONS, type DaemonName } from '../ctl/daemon-http.ts';
+import { EXIT, ExitError } from '../lib/run/exit.ts';
+import { etcdPlace } from './etcd.ts';
+import type { ProcessPlace } from './lab-process.ts';
+import type { Mode } from './options.ts';
+import { machineFolder } from './state.ts';
+import { ETCD_PREFIX, etcdEndpoint, type NodeMachine, type Topology } from './topology.ts';
+
+/** Variables that would change a daemon behind the lab's back. */
+const DAEMON_VARIABLE = /^(?:FLANNELD|BGPD|FELIX|ETCD)_/;
+
+/** The daemons that a node runs, in starting order. */
+export function daemonsOf(mode: Mode): readonly DaemonName[] {
+  return mode === 'routed' ? DAEMONS : DAEMONS.filter((daemon) => daemon !== 'bgpd');
+}
+
+/** Where a node's daemon runs and writes. */
+export function daemonPlace(topology: Topology, node: NodeMachine, daemon: DaemonName): ProcessPlace {
+  return {
+    title: `${node.name}/${daemon}`,
+    name: daemon,
+    namespace: node.namespace,
+    folder: machineFolder(topology.lab, node.name),
+  };
+}
+
+/** The command line of a node's daemon. */
+export function daemonArgv(topology: Topology, node: NodeMachine, daemon: DaemonName): readonly string[] {
+  const common = ['--node-name', node.name, '--run-dir', machineFolder(topology.lab, node.name)];
+  const etcd = ['--etcd-endpoints', etcdEndpoint(topology)];
+  const own: Record<DaemonName, readonly string[]> = {
+    flanneld: [...etcd, '--etcd-prefix', ETCD_PREFIX, ...(node.backend === 'vxlan-user' ? ['--vxlan-user'] : [])],
+    bgpd: etcd,
+    felix: ['--feed', topology.options.mode === 'routed' ? 'bgpd' : 'flanneld'],
+  };
+  return [process.execPath, mainPath(daemon), ...common, ...own[daemon]];
+}
+
+/** The environment of the lab's processes: this one's without variables of the daemons. */
+export function daemonEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !DAEMON_VARIABLE.test(name)));
+}
+
+/** The node of this name; throws `ExitError` with the names there are. */
+export function findNode(topology: Topology, name: string): NodeMachine {
+  const node = topology.nodes.find((candidate) => candidate.name === name);
+  if (node !== undefined) return node;
+  const last = topology.nodes.at(-1)?.name;
+  throw new ExitError(EXIT.usage, `lab: there is no ${JSON.stringify(name)}: nodes are node1 to ${last}`);
+}
+
+/** The process named `node1/felix` or `etcd`; throws `ExitError` where there is none. */
+export function findProcess(topology: Topology, name: string): ProcessPlace & { readonly daemon?: DaemonName } {
+  if (name === topology.etcd.name) return etcdPlace(topology);
+  const [nodeName = '', daemonName = ''] = name.split('/');
+  const node = findNode(topology, nodeName);
+  const names = daemonsOf(topology.options.mode);
+  const daemon = names.find((candidate) => candidate === daemonName);
+  if (daemon !== undefined) return { ...daemonPlace(topology, node, daemon), daemon };
+  const known = names.map((candidate) => `${node.name}/${candidate}`).join(', ');
+  throw new ExitError(EXIT.usage, `lab: there is no process ${JSON.stringify(name)}: it may be ${known} or etcd`);
+}
+
+/** The namespace named `node1`, `node1/pod`, `router` or `etcd`, and the run folder where it is a node. */
+export function findPlace(topology: Topology, name: string): { namespace: string; runFolder?: string } {
+  if (name === 'router') return { namespace: topology.routerNamespace };
+  if (name === topology.etcd.name) return { namespace: topology.etcd.namespace };
+  const [nodeName = '', part] = name.split('/');
+  const node = findNode(topology, nodeName);
+  if (part !== undefined && part !== 'pod') {
+    throw new ExitError(
+      EXIT.usage,
+      `lab: there is no ${JSON.stringify(name)}: a node has ${nodeName} and ${nodeName}/pod`,
+    );
+  }
+  const namespace = part === 'pod' ? node.podNamespace : node.namespace;
+  return { namespace, runFolder: machineFolder(topology.lab, node.name) };
+}
+
+function mainPath(daemon: DaemonName): string {
+  return fileURLToPath(new URL(`../${daemon}/main.js`, import.meta.url));
+}

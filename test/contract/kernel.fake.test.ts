@@ -1,0 +1,19 @@
+// The kernel contract on the fake.
+
+import { FakeKernel } from '../fakes/fake-kernel.ts';
+import { type KernelRig, kernelContract } from './kernel.contract.ts';
+import { kernelNexthopsContract } from './kernel-nexthops.contract.ts';
+import { kernelRoutesContract } from './kernel-routes.contract.ts';
+
+async function open(): Promise<KernelRig> {
+  const kernel = new FakeKernel();
+  return {
+    kernel,
+    addCard: async (name) => kernel.addLink({ name, up: true }).index,
+    dispose: () => kernel.close(),
+  };
+}
+
+kernelContract('FakeKernel', open);
+kernelRoutesContract('FakeKernel', open);
+kernelNexthopsContract('FakeKernel', open);
