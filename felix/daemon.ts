@@ -80,7 +80,7 @@ class Felix {
       clock: world.clock,
       view: this.#view,
       log: context.log,
-      fail: context.fail,
+      fail: (error) => context.fail(error),
       holdsDeletes: () => this.#holdsDeletes(),
       onPass: (summary) => this.#passed(summary),
       onDrift: (drifts) => this.#drifted(drifts),

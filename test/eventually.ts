@@ -11,7 +11,7 @@ export interface Patience {
 export async function eventually<T>(
   what: string,
   check: () => T | undefined | false | Promise<T | undefined | false>,
-  { timeoutMs = 5_000, intervalMs = 10 }: Patience = {},
+  { timeoutMs = 10_000, intervalMs = 10 }: Patience = {},
 ): Promise<T> {
   const deadlineMs = performance.now() + timeoutMs;
   let last: unknown = 'it never held';

@@ -5,7 +5,7 @@
 
 import type { Entry, Registry, RegistryEvent } from '../../lib/registry/registry.ts';
 import type { Logger } from '../../lib/run/log.ts';
-import { decodeNodeRecord, type NodeRecord } from './node-record.ts';
+import { decodeNodeRecord, type NodeRecord, sameNode } from './node-record.ts';
 
 export interface MeshOptions {
   readonly registry: Registry;
@@ -57,21 +57,23 @@ export class Mesh {
         for (const entry of event.snapshot.entries) this.#put(entry);
         this.#state = 'current';
         this.#lastError = undefined;
+        this.#options.onChange(this.#nodes);
         break;
       }
       case 'put':
-        this.#put(event.entry);
+        // Most of them renew a lease and say nothing new.
+        if (this.#put(event.entry)) this.#options.onChange(this.#nodes);
         break;
       case 'delete':
         this.#remove(event.key);
+        this.#options.onChange(this.#nodes);
         break;
       case 'disconnected':
         this.#lastError = event.reason;
         if (this.#state !== 'connecting') this.#state = 'from-memory';
         this.#options.log.warn({ reason: event.reason }, 'etcd does not answer: the peers known so far stay');
-        return;
+        break;
     }
-    this.#options.onChange(this.#nodes);
   }
 
   *#keys(): Iterable<string> {
@@ -79,20 +81,21 @@ export class Mesh {
     yield* this.#malformed.keys();
   }
 
-  #put({ key, value }: Entry): void {
+  /** False where that is what was known. */
+  #put({ key, value }: Entry): boolean {
     const { prefix, log, onMalformed } = this.#options;
     const record = decodeNodeRecord(prefix, key, value);
     if (!('error' in record)) {
+      const known = this.#nodes.get(record.name);
       this.#malformed.delete(key);
       this.#nodes.set(record.name, record);
-      return;
+      return known === undefined || !sameNode(known, record);
     }
-    const known = this.#malformed.get(key) === record.error;
-    this.#nodes.delete(key.slice(prefix.length));
+    if (this.#malformed.get(key) === record.error) return false;
     this.#malformed.set(key, record.error);
-    if (known) return;
     onMalformed();
     log.warn({ key, reason: record.error }, 'a node record is malformed: skipped');
+    return this.#nodes.delete(key.slice(prefix.length));
   }
 
   #remove(key: string): void {

@@ -133,14 +133,15 @@ export class Rib {
     const adjRibIn = state?.adjRibIn.get(update.family);
     if (state === undefined || adjRibIn === undefined) return { events: [], refused: undefined };
     const { locRib } = this.#family(update.family);
-    const { attributes, announced } = update;
+    const { announced } = update;
+    const attributes = update.attributes && importAttributes(update.attributes, state.peer.kind);
     const refused = attributes === undefined ? undefined : refuseImport(attributes, state.peer, this.#settings);
     const gone = refused === undefined ? update.withdrawn : [...update.withdrawn, ...announced];
     const changes = locRib.replace(name, undefined, adjRibIn.withdraw(gone));
     if (attributes === undefined || refused !== undefined) {
       return { events: this.#follow(update.family, changes, cause), refused };
     }
-    const path = this.#paths.path(state.source, importAttributes(attributes, state.peer.kind));
+    const path = this.#paths.path(state.source, attributes);
     const events = this.#follow(update.family, changes, cause);
     const news = locRib.replace(name, path, adjRibIn.announce(path, announced));
     return { events: [...events, ...this.#follow(update.family, news, cause)], refused };

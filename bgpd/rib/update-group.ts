@@ -127,7 +127,7 @@ export class UpdateGroup {
     if (cursor.seen < this.#sequence) {
       const known = this.#stretches.get(stretchKey(cursor));
       const stretch = known ?? this.#pack(cursor, maxPrefixes);
-      if (known !== undefined) cursor.seen = known.end;
+      if (known !== undefined) this.#step(cursor, () => cursor.seen < known.end);
       if (stretch.withdrawn !== undefined) updates.push(stretch.withdrawn);
       // A peer is not told its own path, but must forget what it was told before (RFC 4456 section 8 allows either).
       for (const { update, peer, asWithdrawn } of stretch.announced) {

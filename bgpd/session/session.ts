@@ -142,20 +142,19 @@ function receiveOpen(draft: Draft, connection: ConnectionState, open: Open, nowM
 
 /**
  * RFC 4271 section 6.8: of two connections that collide, the one that the higher router id dialled stays. Two deviations,
- * both because the peer is known by name: a dial that does not stand yet gives way at once, and an established session
- * gives way to a new one, for the peer would not open another unless it had lost the first (RFC 4724 section 4.2).
+ * both because the peer is known by name: a dial that does not stand yet gives way at once; an established session gives
+ * way once the new one is established too (see `establish`).
  */
 function winsCollisions(draft: Draft, connection: ConnectionState, peerId: RouterId, nowMs: number): boolean {
-  const others = draft.connections.filter(({ id }) => id !== connection.id);
+  const others = draft.connections.filter(({ id, phase }) => id !== connection.id && phase !== 'Established');
   const ours = compareAddresses(draft.config.open.routerId, peerId) > 0 ? 'outgoing' : 'incoming';
   const loses = others.some(
-    ({ phase, direction }) =>
-      (phase === 'OpenSent' || phase === 'OpenConfirm') && direction === ours && connection.direction !== ours,
+    ({ phase, direction }) => phase !== 'Connect' && direction === ours && connection.direction !== ours,
   );
   if (loses) return false;
   for (const other of others) {
     if (other.phase === 'Connect') drop(draft, other);
-    else end(draft, other, notification('connectionCollision', 'the peer opened another connection'), nowMs);
+    else end(draft, other, notification('connectionCollision'), nowMs);
   }
   return true;
 }
@@ -165,6 +164,11 @@ function establish(draft: Draft, connection: ConnectionState, nowMs: number): vo
   if (peerOpen === undefined) return;
   update(draft, connection, { phase: 'Established' });
   restartHold(draft, connection, nowMs);
+  // A peer that completes another connection has lost the established one (RFC 4724 section 4.2). Its OPEN alone does not
+  // say so: it may have been on its way since before.
+  for (const other of draft.connections.filter((each) => each.id !== id)) {
+    end(draft, other, notification('connectionCollision', 'the peer completed another connection'), nowMs);
+  }
   Object.assign(draft, { establishedAtMs: nowMs, retryAtMs: undefined });
   draft.effects.push({ type: 'up', connection: id, peerOpen, holdTimeSeconds });
 }

@@ -36,6 +36,7 @@ export class KernelMirror {
   #needsListing = true;
   #listedAtMs: number | undefined;
   #listings = 0;
+  #listingMs = 0;
   #hasNexthopObjects = true;
 
   constructor(kernel: Kernel, clock: Clock, listener: KernelMirrorListener) {
@@ -54,6 +55,11 @@ export class KernelMirror {
   /** When the last listing was taken in, by the clock's monotonic time. */
   get listedAtMs(): number | undefined {
     return this.#listedAtMs;
+  }
+
+  /** How long the last listing took. */
+  get listingMs(): number {
+    return this.#listingMs;
   }
 
   /** Listings taken in so far. */
@@ -89,6 +95,7 @@ export class KernelMirror {
     );
     this.#buffer = [];
     this.#needsListing = false;
+    const beganMs = this.#clock.monotonicMs();
     try {
       const links = await this.#kernel.list('link');
       const nexthops = await this.#listNexthops();
@@ -100,6 +107,7 @@ export class KernelMirror {
       if (drifts.length > 0) this.#listener.drifted(drifts);
       this.#listener.waysChanged();
       this.#listedAtMs = this.#clock.monotonicMs();
+      this.#listingMs = this.#listedAtMs - beganMs;
       this.#listings++;
     } catch (error) {
       this.#needsListing = true;

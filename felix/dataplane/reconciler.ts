@@ -20,8 +20,9 @@ import { KernelMirror } from './kernel-mirror.ts';
 import type { Drift } from './kernel-table.ts';
 import { PassRecord, type PassSummary } from './pass-record.ts';
 
-/** Least time between two listings that doubt asked for: a link that flaps must not make felix list without end. */
-const LISTING_GAP_MS = 250;
+/** Least time between two listings, and as a multiple of their own: a link that flaps must not make felix only list. */
+const LISTING_GAP_MS = 20;
+const LISTING_GAP_FACTOR = 4;
 const KERNEL_RETRY: Backoff = { firstMs: 100, capMs: 5_000 };
 /** Calls in a row that fail as a whole before felix gives up and is started again. */
 const KERNEL_FAILURES_MAX = 10;
@@ -233,8 +234,9 @@ export class Reconciler {
   }
 
   #listingAllowedAtMs(): number {
-    const { listedAtMs } = this.mirror;
-    return listedAtMs === undefined ? 0 : listedAtMs + LISTING_GAP_MS;
+    const { listedAtMs, listingMs } = this.mirror;
+    if (listedAtMs === undefined) return 0;
+    return listedAtMs + Math.max(LISTING_GAP_MS, listingMs * LISTING_GAP_FACTOR);
   }
 
   #nextWorkAtMs(): number {

@@ -166,7 +166,7 @@ export class TunnelDevice {
     const found = await this.#findLink();
     const wanted = { name, mtuBytes, up: true, alias: ALIAS, ...(mac && { mac }) };
     if (found !== undefined && vxlan !== undefined && !isOurs(found, mac)) throw new ForeignDevice(found);
-    if (found !== undefined && (vxlan === undefined || isCompatible(found, vxlan))) {
+    if (found !== undefined && (vxlan === undefined || isCompatible(found, name, vxlan))) {
       const isSame =
         found.mtuBytes === mtuBytes && found.up && found.alias === ALIAS && (mac === undefined || found.mac === mac);
       if (!isSame) await applyAll(kernel, [{ op: 'put', kind: 'link', link: wanted }]);
@@ -175,7 +175,7 @@ export class TunnelDevice {
     if (vxlan === undefined) return undefined;
     if (found !== undefined) {
       log.warn({ device: name, was: found.vxlan ?? found.type }, 'the device is not as it should be: making it again');
-      await applyAll(kernel, [{ op: 'delete', kind: 'link', name }]);
+      await applyAll(kernel, [{ op: 'delete', kind: 'link', name: found.name }]);
     }
     await applyAll(kernel, [{ op: 'put', kind: 'link', link: { ...wanted, create: { type: 'vxlan', vxlan } } }]);
     log.info({ device: name, ...vxlan, mac, mtuBytes }, 'device made');
@@ -184,7 +184,12 @@ export class TunnelDevice {
 
   async #findLink(): Promise<Link | undefined> {
     const links = await this.#options.kernel.list('link');
-    return links.find(({ name }) => name === this.#spec.name);
+    const { name, vxlan } = this.#spec;
+    const named = links.find((link) => link.name === name);
+    // Renamed by hand, ours still occupies its VNI and port.
+    const renamed = (link: Link): boolean =>
+      link.alias === ALIAS && link.vxlan?.vni === vxlan?.vni && link.vxlan?.port === vxlan?.port;
+    return named ?? (vxlan === undefined ? undefined : links.find(renamed));
   }
 
   /** Adds what is missing before it removes what is too much; IPv6 link-local addresses are the kernel's. */
@@ -211,8 +216,9 @@ function isOurs({ alias, type, mac }: Link, wantedMac: Mac | undefined): boolean
 }
 
 /** Whether what cannot be changed on a living VXLAN device is as wanted. */
-function isCompatible({ vxlan }: Link, wanted: VxlanLink): boolean {
+function isCompatible({ name, vxlan }: Link, wantedName: string, wanted: VxlanLink): boolean {
   return (
+    name === wantedName &&
     vxlan !== undefined &&
     vxlan.vni === wanted.vni &&
     vxlan.local === wanted.local &&

@@ -62,6 +62,7 @@ export class UserBackend implements Backend {
     this.#device = new PlaneDevice({
       ...this.#context,
       ...this.#plane,
+      onChange: () => this.#changed(),
       config: this.#planeConfig(lease),
       spec: {
         name: this.deviceName,
@@ -83,7 +84,7 @@ export class UserBackend implements Backend {
     const keys = new Set(leases.map(({ key }) => key));
     for (const key of this.#offered) if (!keys.has(key)) this.#offered.delete(key);
     this.#device?.setPeers(planePeers(checked.good, this.#config.port), peerEntries(checked.good).neighbours);
-    this.#context.onChange();
+    this.#changed();
   }
 
   peers(): readonly PeerState[] {
@@ -124,11 +125,19 @@ export class UserBackend implements Backend {
     return { ...base, mode: 'vxlan', vni, mac: vtepMac(lease, this.#context.nodeName, vni) };
   }
 
+  #changed(): void {
+    for (const { lease } of this.#good) if (this.#isProgrammed(lease)) this.#offered.add(lease.key);
+    this.#context.onChange();
+  }
+
+  #isProgrammed(lease: Lease): boolean {
+    const gateways = this.#config.type === 'vxlan' ? leaseSubnets(lease).map(prefixAddress) : [];
+    return this.#device?.isProgrammed(gateways) ?? false;
+  }
+
   #stateOf({ lease, endpoint }: GoodPeer): PeerState {
     const isVxlan = this.#config.type === 'vxlan';
-    const gateways = isVxlan ? leaseSubnets(lease).map(prefixAddress) : [];
-    const programmed = this.#device?.isProgrammed(gateways) ?? false;
-    if (programmed) this.#offered.add(lease.key);
+    const programmed = this.#isProgrammed(lease);
     if (!this.#offered.has(lease.key)) return { lease, endpoint, routes: [], programmed };
     const routes = leaseSubnets(lease).map((subnet): PeerRoute => {
       const device = this.deviceName;

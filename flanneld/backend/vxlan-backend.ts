@@ -36,7 +36,7 @@ export class VxlanBackend implements Backend {
     this.#config = config;
     this.#context = context;
     this.#underlay = context.underlay;
-    if (config.directRouting) this.#direct = new DirectRoutes(context);
+    if (config.directRouting) this.#direct = new DirectRoutes({ ...context, onChange: () => this.#changed() });
   }
 
   get deviceName(): string {
@@ -58,6 +58,7 @@ export class VxlanBackend implements Backend {
     this.#own = lease;
     this.#device = new TunnelDevice({
       ...this.#context,
+      onChange: () => this.#changed(),
       spec: {
         name: this.deviceName,
         vxlan: { vni, local, port, parentIndex: linkIndex, learning, gbp },
@@ -107,12 +108,23 @@ export class VxlanBackend implements Backend {
     await this.#device?.stop();
   }
 
-  #stateOf({ lease, endpoint, mac }: GoodPeer): PeerState {
-    const gateways = leaseSubnets(lease).map(prefixAddress);
-    const programmed = this.#device?.isProgrammed(gateways, mac) ?? false;
+  #changed(): void {
+    for (const peer of this.#good) {
+      // With DirectRouting the first answer of the kernel is waited for, or a route would be written twice.
+      const isReached = this.#direct === undefined || this.#direct.reach(peer.endpoint) !== undefined;
+      if (isReached && this.#isProgrammed(peer)) this.#offered.add(peer.lease.key);
+    }
+    this.#context.onChange();
+  }
+
+  #isProgrammed({ lease, mac }: GoodPeer): boolean {
+    return this.#device?.isProgrammed(leaseSubnets(lease).map(prefixAddress), mac) ?? false;
+  }
+
+  #stateOf(peer: GoodPeer): PeerState {
+    const { lease, endpoint } = peer;
+    const programmed = this.#isProgrammed(peer);
     const reach = this.#direct?.reach(endpoint);
-    // With DirectRouting the first answer of the kernel is waited for, or a route would be written twice.
-    if (programmed && (this.#direct === undefined || reach !== undefined)) this.#offered.add(lease.key);
     if (!this.#offered.has(lease.key)) return { lease, endpoint, routes: [], programmed };
     const routes = leaseSubnets(lease).map((subnet): PeerRoute => {
       const isDirect = reach?.type === 'link' && prefixFamily(subnet) === familyOf(endpoint);

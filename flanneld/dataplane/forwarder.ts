@@ -5,7 +5,7 @@ import type { Family } from '../../lib/net/address.ts';
 import { ETHERNET_LENGTH } from '../../lib/wire/ethernet.ts';
 import type { DropReason, PlaneConfig, PlanePeer, PlaneStats } from './data-plane.ts';
 import { ForwardingTable } from './forwarding-table.ts';
-import { finishChecksum } from './offloaded-checksum.ts';
+import { finishChecksum, mayRenewChecksum } from './offloaded-checksum.ts';
 import { PlaneCore } from './plane-core.ts';
 import type { PlaneIo, PlaneSink } from './plane-io.ts';
 import { TcpSegmenter } from './tcp-segmenter.ts';
@@ -98,8 +98,9 @@ export class Forwarder implements PlaneSink {
   /** Writes a frame that is larger than the MTU in pieces where it can be cut, else as it is. */
   #writeCut(family: Family, bytes: Uint8Array, at: number, length: number): void {
     const link = this.#linkHeaderLength;
-    if (!this.#segmenter.begin(family, bytes, at + link, this.#core.mtuBytes)) {
-      finishChecksum(family, bytes, at + link);
+    const inner = at + link;
+    if (!this.#segmenter.begin(family, bytes, inner, this.#core.mtuBytes) || !mayRenewChecksum(family, bytes, inner)) {
+      finishChecksum(family, bytes, inner);
       this.#write(bytes, at, length);
       return;
     }

@@ -20,15 +20,17 @@ const LAST_ONLY = TCP_FLAG.fin | TCP_FLAG.psh;
 const NEVER_CUT = TCP_FLAG.syn | TCP_FLAG.rst | TCP_FLAG.urg;
 
 export class TcpSegmenter {
-  /** IP and TCP headers of each segment, bytes. */
+  /** IP and TCP headers of each segment, bytes, and the IP header alone. */
   headerLength = 0;
+  ipHeaderLength = 0;
+  /** Length of the whole packet, without padding behind it. */
+  totalLength = 0;
   /** The current segment's payload, in the buffer given to `begin`. */
   payloadAt = 0;
   payloadLength = 0;
   #bytes: Uint8Array = new Uint8Array();
   #at = 0;
   #family: Family = 4;
-  #ipLength = 0;
   #end = 0;
   #maxPayload = 0;
   #sequence = 0;
@@ -52,10 +54,11 @@ export class TcpSegmenter {
     this.#maxPayload = segmentBytes ?? mtuBytes - this.headerLength;
     if (this.headerLength < ipLength + TCP_LENGTH || this.headerLength >= total) return false;
     if (this.#maxPayload < 1 || (this.#flags & NEVER_CUT) !== 0) return false;
+    this.totalLength = total;
     this.#bytes = bytes;
     this.#at = at;
     this.#family = family;
-    this.#ipLength = ipLength;
+    this.ipHeaderLength = ipLength;
     this.#end = at + total;
     this.#sequence = readU32(bytes, tcp + TCP.sequence);
     this.#identification = family === 4 ? readU16(bytes, at + IPV4.identification) : 0;
@@ -72,8 +75,8 @@ export class TcpSegmenter {
     this.payloadAt = payloadAt;
     this.payloadLength = Math.min(this.#maxPayload, this.#end - payloadAt);
     into.set(this.#bytes.subarray(this.#at, this.#at + this.headerLength), intoAt);
-    const segmentLength = this.headerLength - this.#ipLength + this.payloadLength;
-    if (this.#family === 4) this.#finishIpv4(into, intoAt, this.#ipLength + segmentLength);
+    const segmentLength = this.headerLength - this.ipHeaderLength + this.payloadLength;
+    if (this.#family === 4) this.#finishIpv4(into, intoAt, this.ipHeaderLength + segmentLength);
     else writeU16(into, intoAt + IPV6.payloadLength, segmentLength);
     this.#finishTcp(into, intoAt, segmentLength);
     this.#sequence = (this.#sequence + this.payloadLength) >>> 0;
@@ -86,11 +89,11 @@ export class TcpSegmenter {
     writeU16(into, at + IPV4.totalLength, totalLength);
     writeU16(into, at + IPV4.identification, this.#identification);
     writeU16(into, at + IPV4.checksum, 0);
-    writeU16(into, at + IPV4.checksum, internetChecksum(into, at, at + this.#ipLength));
+    writeU16(into, at + IPV4.checksum, internetChecksum(into, at, at + this.ipHeaderLength));
   }
 
   #finishTcp(into: Uint8Array, at: number, segmentLength: number): void {
-    const tcp = at + this.#ipLength;
+    const tcp = at + this.ipHeaderLength;
     const isLast = this.payloadAt + this.payloadLength >= this.#end;
     let flags = this.#flags;
     if (!isLast) flags &= ~LAST_ONLY;

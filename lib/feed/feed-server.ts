@@ -59,7 +59,7 @@ export function feedSocketPath(runFolder: string, daemon: string): string {
 /** Serves until closed. Rejects where the socket cannot be bound, or another living process listens on it. */
 export async function startFeedServer(options: FeedServerOptions): Promise<FeedServer> {
   const { table, log } = options;
-  const watchers = new Map<FeedWatcher, { readonly name: string; stop(): void }>();
+  const watchers = new Map<FeedWatcher, { readonly name: string; readonly stop: () => void }>();
   const meters = options.metrics === undefined ? undefined : metersOf(options.metrics);
   let overflows = 0;
   const server = new Server(CHANNEL_OPTIONS);

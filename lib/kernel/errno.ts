@@ -22,9 +22,9 @@ export function errnoNumber(name: keyof typeof constants.errno): number {
   return constants.errno[name];
 }
 
-/** What to say about EPERM and EACCES, which the kernel does not explain; `undefined` for the others. */
+/** What to say about EPERM, which the kernel does not explain; `undefined` for the others (EACCES is about IPv6 switched off). */
 export function permissionText(code: ErrnoName): string | undefined {
-  return code === 'EPERM' || code === 'EACCES'
+  return code === 'EPERM'
     ? 'no permission: CAP_NET_ADMIN (capability NET_ADMIN) is missing in this network namespace'
     : undefined;
 }

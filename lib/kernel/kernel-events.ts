@@ -39,8 +39,11 @@ export class KernelEvents {
       if (!this.#joined.has(group)) this.#socket?.netlink.join(group);
       this.#joined.add(group);
     }
-    this.#listeners.set(key, { kinds: new Set(kinds), listener });
+    // After a failure, the next attempt is now and not when the timer says; who listened before has missed something.
+    const missed = this.#reopening !== undefined;
     if (this.#socket === undefined) this.#open();
+    if (missed) this.#tell({ type: 'resync' });
+    this.#listeners.set(key, { kinds: new Set(kinds), listener });
     return () => {
       this.#listeners.delete(key);
       if (this.#listeners.size === 0) this.close();
@@ -51,15 +54,21 @@ export class KernelEvents {
   close(): void {
     this.#listeners.clear();
     this.#joined.clear();
-    clearTimeout(this.#reopening);
+    this.#stopReopening();
     this.#closeSocket();
   }
 
   #open(): void {
     const netlink = new NetlinkSocket();
+    this.#stopReopening();
     // A group that the kernel does not know (nexthop objects before Linux 5.3) has nothing to tell.
     for (const group of this.#joined) netlink.join(group);
     this.#socket = { netlink, unwatch: watchReadable(netlink.fd, () => this.#drain(netlink)) };
+  }
+
+  #stopReopening(): void {
+    clearTimeout(this.#reopening);
+    this.#reopening = undefined;
   }
 
   #closeSocket(): void {

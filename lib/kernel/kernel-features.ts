@@ -1,4 +1,5 @@
-// What this kernel can do and an older one cannot, found out by asking it.
+// What this kernel can do and an older one cannot, found out by asking it rather than by its version: distributions
+// carry features back.
 
 import { type Kernel, KernelError } from './kernel.ts';
 

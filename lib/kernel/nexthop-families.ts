@@ -1,4 +1,5 @@
 // The family of each nexthop object, which the kernel does not tell for groups: theirs is that of their members.
+// Not a copy of the objects: only what is needed to complete those that the kernel tells of.
 
 import type { Family } from '../net/address.ts';
 import type { DecodedNexthop } from '../wire/rtnetlink-nexthops.ts';

@@ -1,4 +1,5 @@
 // Long work on the main thread, cut so that the event loop gets its turn every few milliseconds.
+// Nothing is pre-empted: the work says where it can be cut.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 

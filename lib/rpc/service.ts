@@ -113,9 +113,14 @@ function definitionOf(method: DescMethod): MethodDefinition<unknown, unknown> {
   };
 }
 
-function codecOf(schema: DescMessage): { serialize(message: unknown): Buffer; deserialize(bytes: Buffer): unknown } {
+interface MessageCodec {
+  readonly serialize: (message: unknown) => Buffer;
+  readonly deserialize: (bytes: Buffer) => unknown;
+}
+
+function codecOf(schema: DescMessage): MessageCodec {
   return {
-    serialize(message) {
+    serialize: (message) => {
       const bytes = toBinary(schema, message as MessageShape<DescMessage>);
       return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     },

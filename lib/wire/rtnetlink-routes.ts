@@ -171,7 +171,8 @@ export function decodeRoute(
     tos: view.getUint8(start + HEADER.tos),
     metric: found.metric,
     protocol: view.getUint8(start + HEADER.protocol),
-    type,
+    // The kernel calls a route through a blackhole object a blackhole, but deletes it only by the type that it was put with.
+    type: found.nexthopId !== undefined && type === 'blackhole' ? 'unicast' : type,
     nextHops: nextHopsOf(found, type, flags),
   };
   if (found.nexthopId !== undefined) route.nexthopId = found.nexthopId;

@@ -3,7 +3,7 @@
 // It runs docker-compose.yml as it lies in the repo; only the project's name is our own, so that two runs do not meet.
 
 import { join } from 'node:path';
-import { run, succeeds } from './process.mjs';
+import { run, succeeds, until } from './process.mjs';
 
 const ROOT = join(import.meta.dirname, '../..');
 const SERVICE = '{{index .Config.Labels "com.docker.compose.service"}}';
@@ -48,7 +48,12 @@ export function cluster(compose, project, env) {
   return {
     containers,
     up: (...args) => orderCompose(['up', '--detach', ...args], { limitSeconds: 420 }),
-    down: () => orderCompose(['down', '--volumes', '--remove-orphans', '--timeout', '5'], { limitSeconds: 120 }),
+    /** Again where it did not manage: on a busy machine compose gives up on containers that are still ending. */
+    down: () =>
+      until('compose down', 90, async () => {
+        await orderCompose(['down', '--volumes', '--remove-orphans', '--timeout', '5'], { limitSeconds: 120 });
+        return true;
+      }),
     logs: () => orderCompose(['logs', '--no-color', '--tail', '12']),
     exec: (service, ...argv) => orderCompose(['exec', '-T', service, ...argv], { limitSeconds: 60 }),
     docker,

@@ -112,7 +112,7 @@ async function phase(name, work) {
 }
 
 async function allHealthy(project) {
-  await until('every service healthy', 90, async () => {
+  await until('every service healthy', 120, async () => {
     const unready = await project.unready();
     if (unready.length === 0) return true;
     throw new Error(unready.join(', '));

@@ -5,7 +5,7 @@
 import { describe, expect, test } from 'vitest';
 import { type Nexthop, PROTOCOL_GINGHAM } from '../../lib/kernel/kernel.ts';
 import type { KernelRig } from './kernel.contract.ts';
-import { FAR, GATEWAYS, insideOf, put, putNexthop, routeOf, useTwoCards } from './two-cards.ts';
+import { FAR, GATEWAYS, insideOf, put, putNexthop, remove, routeOf, useTwoCards } from './two-cards.ts';
 
 export function kernelNexthopsContract(name: string, open: () => Promise<KernelRig>): void {
   describe(`${name} is a Kernel with nexthop objects`, () => {
@@ -42,6 +42,15 @@ export function kernelNexthopsContract(name: string, open: () => Promise<KernelR
         ]);
         expect(await kernel().list('nexthop', { family: family === 4 ? 6 : 4 })).toEqual([]);
         expect(await kernel().list('nexthop', { linkIndex: cards().a })).toHaveLength(2);
+      });
+
+      test('a route through a blackhole object is listed as it was put', async () => {
+        const route = routeOf(family, { nexthopId: 15 });
+        await done(putNexthop({ id: 15, family, blackhole: true }), put(route));
+        expect(await ours()).toEqual([route]);
+        expect(await kernel().routeTo(insideOf(family))).toBeUndefined();
+        await done(remove(route));
+        expect(await ours()).toEqual([]);
       });
 
       test('a nexthop object is replaced under the routes that use it', async () => {

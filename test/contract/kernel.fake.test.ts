@@ -1,4 +1,5 @@
 // The kernel contract on the fake.
+// What the fake can do beyond it: test/unit/fakes/fake-kernel.test.ts.
 
 import { FakeKernel } from '../fakes/fake-kernel.ts';
 import { type KernelRig, kernelContract } from './kernel.contract.ts';

@@ -56,7 +56,6 @@ export class KernelRoutes {
       if (family === 6 && nexthop.family === 4) {
         return { code: 'EINVAL', message: 'IPv6 routes can not use an IPv4 nexthop' };
       }
-      if (nexthop.blackhole) stored.type = 'blackhole';
     } else if (route.type === 'unicast') {
       const hops = this.#resolveHops(route.nextHops, family);
       if (!Array.isArray(hops)) return hops as Refusal;

@@ -1,4 +1,5 @@
-// The fast IPv6 text codec of lib/wire against the library behind lib/net, on addresses with many zero groups.
+// The fast IPv6 text codec of lib/wire against the library behind lib/net, which is the reference.
+// Zero groups are made often, because they are what canonical text (RFC 5952) is about.
 
 import fc from 'fast-check';
 import { expect, test } from 'vitest';

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { HOP_IDS, isGroupId } from '../../../felix/desired/ownership.ts';
 import { countRoutes } from '../../../felix/status.ts';
 import { FeedTable } from '../../../lib/feed/feed-table.ts';
+import type { Route } from '../../../lib/kernel/kernel.ts';
 import { address } from '../../../lib/net/address.ts';
 import { prefix } from '../../../lib/net/prefix.ts';
 import { ExitError } from '../../../lib/run/exit.ts';
@@ -469,7 +470,7 @@ describe('routes of others', () => {
     await bench.settle(200_000);
     expect(kernel.routes(4)).toEqual(foreign);
     expect(countRoutes(bench.reconciler)).toMatchObject({ programmed: 1, blocked: 1 });
-    kernel.foreign({ op: 'delete', kind: 'route', route: { ...(foreign[0] as never), protocol: 4 } });
+    kernel.foreign({ op: 'delete', kind: 'route', route: foreign[0] as Route });
     await bench.settle();
     expect(forwarding(kernel)).toContain('10.5.2.0/24 metric 0 via 10.5.2.0 dev 3 onlink');
   });

@@ -140,7 +140,7 @@ describe('VxlanBackend', () => {
     await startWith(2);
     fixture.kernel.failNext('put link', 'ENOMEM', { times: 3 });
     fixture.kernel.foreign({ op: 'delete', kind: 'link', name: 'flannel.1' });
-    await settle();
+    await fixture.clock.advanceAsync(25);
     expect(backend.problem()).toContain('ENOMEM');
     expect(backend.peers()).toMatchObject([{ programmed: false, routes: [{ subnet: '10.5.2.0/24' }] }]);
     await fixture.clock.advanceAsync(1_000);
@@ -148,21 +148,21 @@ describe('VxlanBackend', () => {
   });
 
   test.each([
-    ['set down', { name: 'flannel.1', up: false }],
+    ['the state down', { name: 'flannel.1', up: false }],
     ['another MAC', { name: 'flannel.1', mac: mac('02:00:00:00:00:77') }],
     ['another MTU', { name: 'flannel.1', mtuBytes: 900 }],
     ['another alias', { name: 'flannel.1', alias: 'mine' }],
-  ])('is put right when it is %s', async (what, link) => {
+  ])('is put right when it is given %s', async (_, link) => {
     await startWith(2, 3);
     const index = fixture.kernel.link('flannel.1')?.index;
     fixture.kernel.foreign({ op: 'put', kind: 'link', link });
     await fixture.clock.advanceAsync(200);
-    if (what === 'another alias') return;
     expect(fixture.kernel.link('flannel.1')).toMatchObject({
       index,
       up: true,
       mac: '02:00:00:00:00:01',
       mtuBytes: 1450,
+      alias: 'gingham',
     });
     expect(entries()).toEqual(TWO_PEERS);
   });
@@ -237,6 +237,19 @@ describe('VxlanBackend', () => {
     kernel.foreign({ op: 'put', kind: 'link', link: { name: 'flannel.1', alias: '' } });
     backend = new VxlanBackend(CONFIG, fixture.context);
     await startWith(2);
+    expect(kernel.link('flannel.1')?.alias).toBe('gingham');
+  });
+
+  test('a device of ours that was renamed is replaced', async () => {
+    const { kernel } = fixture;
+    const vxlan = { vni: 1, port: 8472, learning: false, gbp: false };
+    kernel.foreign({
+      op: 'put',
+      kind: 'link',
+      link: { name: 'mine0', alias: 'gingham', create: { type: 'vxlan', vxlan } },
+    });
+    await startWith(2);
+    expect(kernel.link('mine0')).toBeUndefined();
     expect(kernel.link('flannel.1')?.alias).toBe('gingham');
   });
 

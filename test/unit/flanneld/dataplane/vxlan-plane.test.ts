@@ -174,6 +174,14 @@ describe('socket to device', () => {
     expect(plane.stats().rx.packets).toBe(3);
   });
 
+  test('does not cut what is corrupt: new checksums would hide it', () => {
+    const { io } = makePlane('vxlan');
+    const packet = tcpPacket(toUs, { data: new Array<number>(4000).fill(1) });
+    packet[packet.length - 1] = 2;
+    io.datagram(underlay(2), vxlanOf(frameOf(1, 2, packet)));
+    expect(io.written).toEqual([frameOf(1, 2, packet)]);
+  });
+
   test('passes on as it is what cannot be cut', () => {
     const { io } = makePlane('vxlan');
     const packet = udpPacket(toUs, new Array(4000).fill(1));

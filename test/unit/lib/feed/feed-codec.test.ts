@@ -12,7 +12,11 @@ import {
 } from '../../../../lib/feed/feed-codec.ts';
 import { address } from '../../../../lib/net/address.ts';
 import { prefix } from '../../../../lib/net/prefix.ts';
-import { WatchResponseSchema } from '../../../../proto/gen/gingham/routefeed/v1/routefeed_pb.ts';
+import {
+  AddressFamily,
+  GroupKind,
+  WatchResponseSchema,
+} from '../../../../proto/gen/gingham/routefeed/v1/routefeed_pb.ts';
 
 const CAUSE = { id: 'flanneld-1-2', kind: 'lease-added', detectedUnixUs: 1_700_000_000_000_001n, decidedUnixUs: 5n };
 
@@ -60,13 +64,16 @@ describe('feed codec', () => {
   });
 
   const hop = { gateway: new Uint8Array(4), device: 'eth0', onlink: false, weight: 1 };
-  const group = { id: 1, kind: 1, nextHops: [hop] };
+  const group = { id: 1, kind: GroupKind.UNICAST as GroupKind, nextHops: [hop] };
   it.each<[string, MessageInitShape<typeof WatchResponseSchema>]>([
     ['no event that this version knows', {}],
     ['group.id is 0', { event: { case: 'group', value: { ...group, id: 0 } } }],
-    ['group.kind 9 is unknown', { event: { case: 'group', value: { ...group, kind: 9 } } }],
-    ['group.kind 0 is unknown', { event: { case: 'group', value: { ...group, kind: 0 } } }],
-    ['group.next_hops given for a blackhole group', { event: { case: 'group', value: { ...group, kind: 2 } } }],
+    ['group.kind 9 is unknown', { event: { case: 'group', value: { ...group, kind: 9 as GroupKind } } }],
+    ['group.kind 0 is unknown', { event: { case: 'group', value: { ...group, kind: GroupKind.UNSPECIFIED } } }],
+    [
+      'group.next_hops given for a blackhole group',
+      { event: { case: 'group', value: { ...group, kind: GroupKind.BLACKHOLE } } },
+    ],
     [
       'group.endpoint is not 4 or 16 bytes',
       { event: { case: 'group', value: { ...group, endpoint: new Uint8Array(5) } } },
@@ -89,15 +96,15 @@ describe('feed codec', () => {
       { event: { case: 'group', value: { ...group, nextHops: [{ ...hop, weight: 257 }] } } },
     ],
     ['group_removed.id is 0', { event: { case: 'groupRemoved', value: {} } }],
-    ['routes.group is 0', { event: { case: 'routes', value: { family: 1 } } }],
+    ['routes.group is 0', { event: { case: 'routes', value: { family: AddressFamily.IPV4 } } }],
     ['routes.family 0 is unknown', { event: { case: 'routes', value: { group: 1 } } }],
     [
       'routes.prefixes: bad-length at byte 0',
-      { event: { case: 'routes', value: { group: 1, family: 1, prefixes: Uint8Array.of(33) } } },
+      { event: { case: 'routes', value: { group: 1, family: AddressFamily.IPV4, prefixes: Uint8Array.of(33) } } },
     ],
     [
       'withdrawn.prefixes: truncated at byte 0',
-      { event: { case: 'withdrawn', value: { family: 2, prefixes: Uint8Array.of(64) } } },
+      { event: { case: 'withdrawn', value: { family: AddressFamily.IPV6, prefixes: Uint8Array.of(64) } } },
     ],
     ['cause has an overlong text', { cause: { id: 'x'.repeat(201) }, event: { case: 'inSync', value: {} } }],
   ])('refuses: %s', (error, init) => {

@@ -1,4 +1,5 @@
 // Netlink's own framing: messages, attributes, acknowledgements, and what is wrong with each.
+// The objects inside are in rtnetlink.test.ts.
 
 import { describe, expect, test } from 'vitest';
 import {

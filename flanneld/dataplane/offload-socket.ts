@@ -1,0 +1,74 @@
+// The UDP socket of the batched driver: bound, with segmentation on send and coalescing on receipt, and room to queue.
+//
+// UDP_SEGMENT takes one large buffer and a size, and makes datagrams of it below the socket layer; UDP_GRO gives many
+// datagrams of one size as one, and says the size. Both since Linux 4.18 and 5.0.
+
+import { errnoName } from '../../lib/kernel/errno.ts';
+import { bind, close, SOCK, SOL_SOCKET, setSocketOption, socket } from '../../lib/kernel/syscalls.ts';
+import { type Address, addressBytes, addressFromBytes, familyOf } from '../../lib/net/address.ts';
+import { EXIT, ExitError } from '../../lib/run/exit.ts';
+
+const AF_INET = 2;
+const AF_INET6 = 10;
+const SOCK_DGRAM = 2;
+const SO_SNDBUFFORCE = 32;
+const SO_RCVBUFFORCE = 33;
+const IPPROTO_IPV6 = 41;
+const IPV6_V6ONLY = 26;
+export const SOL_UDP = 17;
+export const UDP_SEGMENT = 103;
+export const UDP_GRO = 104;
+
+/** What the kernel may hold for us; net.core.rmem_max does not bind CAP_NET_ADMIN. */
+const SOCKET_BUFFER_BYTES = 8 * 1024 * 1024;
+
+/** struct sockaddr_in and sockaddr_in6. */
+const SOCKADDR = { family: 0, port: 2, address4: 4, address6: 8 } as const;
+export const SOCKADDR_LENGTH = { 4: 16, 6: 28 } as const;
+
+/** The bytes of a socket address. */
+export function socketAddress(address: Address, port: number): Uint8Array {
+  const family = familyOf(address);
+  const bytes = new Uint8Array(SOCKADDR_LENGTH[family]);
+  bytes[SOCKADDR.family] = family === 4 ? AF_INET : AF_INET6;
+  bytes[SOCKADDR.port] = port >> 8;
+  bytes[SOCKADDR.port + 1] = port;
+  bytes.set(addressBytes(address), family === 4 ? SOCKADDR.address4 : SOCKADDR.address6);
+  return bytes;
+}
+
+/** The IP address in the socket address at `at`. */
+export function addressOfSocketAddress(bytes: Uint8Array, at: number): Address | undefined {
+  if (bytes[at] === AF_INET)
+    return addressFromBytes(bytes.subarray(at + SOCKADDR.address4, at + SOCKADDR.address4 + 4));
+  return addressFromBytes(bytes.subarray(at + SOCKADDR.address6, at + SOCKADDR.address6 + 16));
+}
+
+/** A bound, non-blocking descriptor. Throws `ExitError` (environment). */
+export function openOffloadSocket(localAddress: Address, port: number): number {
+  const isV6 = familyOf(localAddress) === 6;
+  const fd = socket(isV6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK.nonBlock | SOCK.closeOnExec, 0);
+  if (fd < 0) throw new ExitError(EXIT.environment, `cannot open a UDP socket: ${errnoName(-fd)}`);
+  try {
+    if (isV6) require(setSocketOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1), 'IPV6_V6ONLY');
+    require(setSocketOption(fd, SOL_UDP, UDP_GRO, 1), 'UDP_GRO');
+    // Probed only: the size goes with each message.
+    require(setSocketOption(fd, SOL_UDP, UDP_SEGMENT, 0), 'UDP_SEGMENT');
+    // Without the privilege the default buffer has to do.
+    setSocketOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER_BYTES);
+    setSocketOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER_BYTES);
+    const code = bind(fd, socketAddress(localAddress, port));
+    if (code < 0) {
+      throw new ExitError(EXIT.environment, `cannot bind UDP ${localAddress} port ${port}: ${errnoName(-code)}`);
+    }
+    return fd;
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
+}
+
+function require(code: number, option: string): void {
+  if (code >= 0) return;
+  throw new ExitError(EXIT.environment, `the kernel has no ${option} (${errnoName(-code)}): use --io tuntap`);
+}

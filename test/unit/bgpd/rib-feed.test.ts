@@ -1,0 +1,137 @@
+// Between flanneld's feed and ours: what is originated, with which NEXT_HOP, and what a restart of flanneld changes.
+
+import { beforeEach, expect, test } from 'vitest';
+import { Causes } from '../../../bgpd/causes.ts';
+import { Rib } from '../../../bgpd/rib/rib.ts';
+import { RibFeed } from '../../../bgpd/rib-feed.ts';
+import type { Cause, FeedEvent, FeedGroup } from '../../../lib/feed/feed.ts';
+import { FeedTable } from '../../../lib/feed/feed-table.ts';
+import { FeedView } from '../../../lib/feed/feed-view.ts';
+import { type Address, address } from '../../../lib/net/address.ts';
+import { prefix } from '../../../lib/net/prefix.ts';
+import { FakeClock } from '../../fakes/fake-clock.ts';
+
+const OWN = address('10.0.0.1');
+const SUBNET = prefix('10.5.1.0/24');
+const LOCAL: FeedGroup = { id: 1, kind: 'blackhole', nextHops: [], local: true, node: 'a', endpoint: OWN };
+const WAY: FeedGroup = {
+  id: 2,
+  kind: 'unicast',
+  nextHops: [{ gateway: address('10.5.2.0'), device: 'flannel.1', onlink: true, weight: 1 }],
+  local: false,
+  node: 'b',
+  endpoint: address('10.0.0.2'),
+};
+const CAUSE: Cause = { id: 'flanneld-1-1', kind: 'lease-changed', detectedUnixUs: 5n, decidedUnixUs: 6n };
+
+let view: FeedView;
+let table: FeedTable;
+let rib: Rib;
+let ribFeed: RibFeed;
+let own: Address;
+let events: FeedEvent[];
+
+beforeEach(() => {
+  view = new FeedView();
+  table = new FeedTable();
+  events = [];
+  table.subscribe((event) => events.push(event));
+  own = OWN;
+  rib = new Rib({ asn: 64_512, routerId: OWN, maximumPaths: 1 }, OWN);
+  const causes = new Causes(new FakeClock());
+  ribFeed = new RibFeed({ rib, view, table, causes, address: () => own, onPublished: () => undefined });
+  view.beginSync();
+});
+
+test('local routes are originated and served; those of other nodes only tell the way', () => {
+  take({ type: 'group', group: LOCAL }, { type: 'routes', group: 1, prefixes: [SUBNET] });
+  take({ type: 'group', group: WAY }, { type: 'routes', group: 2, prefixes: [prefix('10.5.2.0/24')] });
+  expect(ribFeed.originated).toBe(1);
+  expect(nextHopOf()).toBe(OWN);
+  expect(table.routeCount).toBe(1);
+  expect(table.groups.get(table.groupOf(SUBNET) ?? 0)).toMatchObject({ kind: 'blackhole', local: true });
+});
+
+test('withdrawn by flanneld, withdrawn here', () => {
+  take({ type: 'group', group: LOCAL }, { type: 'routes', group: 1, prefixes: [SUBNET] });
+  take({ type: 'withdrawn', prefixes: [SUBNET] });
+  expect([ribFeed.originated, rib.size, table.routeCount, table.groups.size]).toEqual([0, 0, 0, 0]);
+});
+
+test('a prefix that moves from a local group to another node ends here no more, and the other way round', () => {
+  take({ type: 'group', group: LOCAL }, { type: 'group', group: WAY });
+  take({ type: 'routes', group: 2, prefixes: [SUBNET] });
+  expect(ribFeed.originated).toBe(0);
+  take({ type: 'routes', group: 1, prefixes: [SUBNET] });
+  expect(ribFeed.originated).toBe(1);
+  take({ type: 'routes', group: 2, prefixes: [SUBNET] });
+  expect([ribFeed.originated, table.routeCount]).toEqual([0, 0]);
+});
+
+test('a group becomes local, and ceases to be', () => {
+  take({ type: 'group', group: { ...LOCAL, local: false } }, { type: 'routes', group: 1, prefixes: [SUBNET] });
+  expect(ribFeed.originated).toBe(0);
+  take({ type: 'group', group: LOCAL });
+  expect(ribFeed.originated).toBe(1);
+  take({ type: 'group', group: { ...LOCAL, local: false } });
+  expect(ribFeed.originated).toBe(0);
+});
+
+test('flanneld restarts without its subnet: gone at the in-sync marker, not before', () => {
+  take({ type: 'group', group: LOCAL }, { type: 'routes', group: 1, prefixes: [SUBNET] }, { type: 'in-sync' });
+  view.beginSync();
+  take({ type: 'group', group: WAY });
+  expect(ribFeed.originated).toBe(1);
+  take({ type: 'in-sync' });
+  expect(ribFeed.originated).toBe(0);
+});
+
+test('flanneld restarts and says the same: nothing happens', () => {
+  take({ type: 'group', group: LOCAL }, { type: 'routes', group: 1, prefixes: [SUBNET] }, { type: 'in-sync' });
+  events = [];
+  view.beginSync();
+  take(
+    { type: 'group', group: { ...LOCAL, id: 7 } },
+    { type: 'routes', group: 7, prefixes: [SUBNET] },
+    { type: 'in-sync' },
+  );
+  expect(events).toEqual([]);
+});
+
+test('the own address changes: originated with the new one', () => {
+  take({ type: 'group', group: LOCAL }, { type: 'routes', group: 1, prefixes: [SUBNET] });
+  own = address('10.0.0.9');
+  ribFeed.followAll();
+  expect(nextHopOf()).toBe('10.0.0.9');
+});
+
+test("a local group of the other family keeps its own endpoint; one of the same family gets the node's address", () => {
+  own = address('10.0.0.9');
+  const six = address('fd00::1');
+  take({ type: 'group', group: { ...LOCAL, endpoint: six } }, { type: 'routes', group: 1, prefixes: [SUBNET] });
+  expect(nextHopOf()).toBe(six);
+  take({ type: 'group', group: LOCAL });
+  expect(nextHopOf()).toBe('10.0.0.9');
+});
+
+test('the cause is carried on, and stamped when the decision is ready', () => {
+  take({ type: 'group', group: LOCAL });
+  take({ type: 'routes', group: 1, prefixes: [SUBNET], cause: CAUSE });
+  const decidedUnixUs = new FakeClock().unixMicros();
+  expect(events.map((event) => (event.type === 'in-sync' ? undefined : event.cause))).toEqual([
+    { ...CAUSE, decidedUnixUs },
+    { ...CAUSE, decidedUnixUs },
+  ]);
+});
+
+function take(...news: readonly FeedEvent[]): void {
+  for (const event of news) {
+    const change = view.apply(event);
+    if ('error' in change) throw new Error(change.error);
+    ribFeed.follow(change, event.type === 'in-sync' ? undefined : event.cause);
+  }
+}
+
+function nextHopOf(): Address | undefined {
+  return rib.explain(SUBNET)?.decision.best?.attributes.nextHop;
+}
