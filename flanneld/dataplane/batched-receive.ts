@@ -164,7 +164,10 @@ export class BatchedReceive {
     this.#writeVirtioNet(family, link + ipHeaderLength, link + headerLength, mtuBytes - headerLength);
     this.#arena.setVector(this.#partsAt, 0, this.#headAt, VIRTIO_NET_LENGTH);
     this.#arena.setVector(this.#partsAt, 1, at, link + totalLength);
-    this.#writer.count(this.#writer.writeParts(this.#partsAt, 2), 1, link + totalLength);
+    // Counted as what it is cut into.
+    const packets = Math.ceil((totalLength - headerLength) / (mtuBytes - headerLength));
+    const repeated = (packets - 1) * (link + headerLength);
+    this.#writer.count(this.#writer.writeParts(this.#partsAt, 2), packets, link + totalLength + repeated);
   }
 
   #writeVirtioNet(family: 4 | 6, checksumStart: number, headerLength: number, gsoSize: number): void {

@@ -135,10 +135,10 @@ export interface DataPlane {
   /** Takes a new tunnel MTU, bytes: the backend calls it when it changes the device's. */
   setMtu(mtuBytes: number): void;
 
-  /** A fresh snapshot of the counters. */
+  /** A fresh snapshot of the counters; under traffic it may be a tenth of a second old. */
   stats(): PlaneStats;
 
-  /** Closes socket and device. The device is gone afterwards unless the driver keeps it (see `OpenOptions`). */
+  /** Closes socket and device; the device is gone afterwards. */
   close(): Promise<void>;
 }
 

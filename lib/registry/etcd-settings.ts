@@ -32,7 +32,9 @@ export function etcdOptions(program: string, values: SettingValues<typeof ETCD_S
   const secure = endpoints.filter((endpoint) => endpoint.startsWith('https:')).length;
   if (secure !== 0 && secure !== endpoints.length) fail('--etcd-endpoints mixes http and https: it takes one kind');
   if (secure === 0 && ca + cert + key !== '') {
-    fail(`--etcd-cafile, --etcd-certfile and --etcd-keyfile need https endpoints: --etcd-endpoints is ${endpoints}`);
+    fail(
+      `--etcd-cafile, --etcd-certfile and --etcd-keyfile need https endpoints: --etcd-endpoints is ${endpoints.join()}`,
+    );
   }
   if ((cert === '') !== (key === '')) fail('--etcd-certfile and --etcd-keyfile come together: one of them is missing');
   if (values['etcd-username'] === '' && values['etcd-password'] !== '') {

@@ -55,14 +55,20 @@ export async function superviseWatch(
   signal: AbortSignal,
 ): Promise<void> {
   for (let attempt = 0; !signal.aborted; ) {
-    const snapshot = await source.list().catch(errorText);
+    const listed = await source.list().then(
+      (snapshot) => ({ type: 'listed', snapshot }) as const,
+      (error: unknown) => ({ type: 'failed', reason: errorText(error) }) as const,
+    );
     if (signal.aborted) return;
-    let end: StreamEnd | 'relist' = { type: 'failed', reason: String(snapshot) };
-    if (typeof snapshot !== 'string') {
+    let end: StreamEnd | 'relist';
+    if (listed.type === 'listed') {
+      const { snapshot } = listed;
       listener({ type: 'snapshot', snapshot });
       const followedMs = clock.monotonicMs();
       end = await follow(source, snapshot.revision, listener, clock, times, signal);
       if (clock.monotonicMs() - followedMs >= times.progressMs) attempt = 0;
+    } else {
+      end = listed;
     }
     if (signal.aborted) return;
     if (end === 'relist') continue;

@@ -1,8 +1,10 @@
 // The user-space VXLAN plane against the kernel's own VXLAN device, both ways, and against itself.
 // Both ends are processes in namespaces of this machine; the underlay is a veth pair, with its offloads and without.
 
+import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
 import { eventually } from '../eventually.ts';
+import { hexVector } from '../hex-vector.ts';
 import {
   addPod,
   asPeer,
@@ -204,5 +206,31 @@ describe.each(['tuntap', 'batched'] as const)('over %s', (io) => {
 
     await plane.setPeer(asPeer(b, 'vxlan'));
     await inside(b, `ping -c 2 -i 0.05 -W 2 ${a.overlay4}`);
+  });
+
+  test('drops garbage from a peer and from a stranger, and goes on', async () => {
+    rig = await makeRig();
+    const { a, b } = rig;
+    await makeKernelVxlan(b, a, 1, 8472, MTU_BYTES);
+    const plane = await openVxlan(rig, io, a, b);
+    const valid = Buffer.from(hexVector('vxlan-echo')).toString('hex');
+    const script = fileURLToPath(new URL('garbage-sender.mjs', import.meta.url));
+    const bombard = () => inside(b, `${process.execPath} ${script} ${a.underlay4} 8472 20000 ${valid}`);
+    await bombard();
+    await plane.removePeer(b.namespace);
+    await bombard();
+    await plane.setPeer(asPeer(b, 'vxlan'));
+    await inside(b, `ping -c 2 -i 0.05 -W 2 ${a.overlay4}`);
+    const { drops } = await plane.stats();
+    expect(plane.failures).toEqual([]);
+    for (const reason of [
+      'rx-unknown-sender',
+      'rx-vxlan-flags',
+      'rx-wrong-vni',
+      'rx-truncated',
+      'rx-foreign-mac',
+    ] as const) {
+      expect(drops[reason]).toBeGreaterThan(0);
+    }
   });
 });
