@@ -1,4 +1,5 @@
 // The registry contract on the fake, and on a real etcd that is started for it.
+// What only a real etcd can be asked (hanging members, authentication, TLS) is in test/unit/lib/registry.
 
 import { afterAll, beforeAll } from 'vitest';
 import { openEtcdRegistry } from '../../lib/registry/etcd-registry.ts';

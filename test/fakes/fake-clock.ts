@@ -45,6 +45,11 @@ export class FakeClock implements Clock {
     this.#nowMs = endMs;
   }
 
+  /** Time goes on and nothing fires: a process that was stopped. What became due fires late, at the next `advance`. */
+  stall(durationMs: number): void {
+    this.#nowMs += durationMs;
+  }
+
   /** As `advance`, and lets pending promises run before it, between timers and after it. */
   async advanceAsync(durationMs: number): Promise<void> {
     const endMs = this.#nowMs + durationMs;

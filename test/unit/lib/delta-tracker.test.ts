@@ -1,4 +1,6 @@
 // The delta tracker, one area of its picture at a time.
+//
+// All of them together, at random: test/property/delta-tracker.test.ts.
 
 import { describe, expect, it } from 'vitest';
 import { DeltaTracker } from '../../../lib/delta-tracker.ts';

@@ -1,4 +1,6 @@
-// Feed events to protobuf and back, through real bytes; and what a hostile or broken sender gets for its message.
+// Feed events to protobuf and back, through real bytes.
+//
+// And what a hostile or broken sender gets for its message: an error that names the field, never an exception.
 
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';

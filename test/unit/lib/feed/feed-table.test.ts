@@ -1,4 +1,6 @@
 // The server's state: events only for real changes, refusals, and snapshots that are complete.
+//
+// Together with the view, at random: test/property/feed-mirror.test.ts.
 
 import { describe, expect, it } from 'vitest';
 import type { FeedEvent, FeedGroup } from '../../../../lib/feed/feed.ts';

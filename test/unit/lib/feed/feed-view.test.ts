@@ -1,4 +1,6 @@
 // The watcher's mirror: what it reports, what survives a reconnect, and group ids over a server's restart.
+//
+// Together with the table, at random: test/property/feed-mirror.test.ts.
 
 import { describe, expect, it } from 'vitest';
 import type { FeedEvent, FeedGroup } from '../../../../lib/feed/feed.ts';

@@ -1,4 +1,6 @@
 // The queue of one watcher: order, room, and what happens when the watcher does not read.
+//
+// No transport: `send` is the test's.
 
 import { describe, expect, it } from 'vitest';
 import type { FeedEvent } from '../../../../lib/feed/feed.ts';

@@ -1,9 +1,14 @@
 // What the contract cannot say: how the etcd client behaves when members hang, vanish, or ask who is there.
+// Each uses a real etcd, and one of its own where it breaks it.
 
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type EtcdRegistryOptions, openEtcdRegistry } from '../../../../lib/registry/etcd-registry.ts';
 import type { Registry, RegistryEvent } from '../../../../lib/registry/registry.ts';
 import { eventually } from '../../../eventually.ts';
+import { makeCertificate } from '../../../fakes/certificate.ts';
 import { EtcdProcess, freePort } from '../../../topology/etcd-process.ts';
 
 const NEVER = new AbortController().signal;
@@ -120,6 +125,49 @@ describe('EtcdRegistry', () => {
       await eventually('its old token was replaced', async () => (await registry.get('/auth/a'))?.value === '1');
     } finally {
       await own.stop();
+    }
+  });
+
+  test('TLS with a client certificate: accepted with one, refused without, and not talked to as plain HTTP', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'gh-tls-'));
+    const authority = makeCertificate('authority');
+    const path = (name: string): string => join(folder, name);
+    for (const certificate of [
+      authority,
+      makeCertificate('etcd', authority, ['127.0.0.1']),
+      makeCertificate('node', authority),
+    ]) {
+      await writeFile(path(`${certificate.name}.pem`), certificate.certPem);
+      await writeFile(path(`${certificate.name}.key`), certificate.keyPem);
+    }
+    const [ca, cert, key] = [path('authority.pem'), path('node.pem'), path('node.key')];
+    const own = await EtcdProcess.start({
+      scheme: 'https',
+      flags: [
+        `--cert-file=${path('etcd.pem')}`,
+        `--key-file=${path('etcd.key')}`,
+        `--trusted-ca-file=${ca}`,
+        '--client-cert-auth',
+      ],
+      ctlFlags: [`--cacert=${ca}`, `--cert=${cert}`, `--key=${key}`],
+    });
+    try {
+      const registry = await registryAt({ endpoints: [own.endpoint], tls: { ca, cert, key } });
+      expect(await registry.put('/tls/a', '1', { absent: true }, 60)).toMatchObject({ value: '1' });
+      const seen: RegistryEvent[] = [];
+      registry.watch('/tls/', (event) => seen.push(event), NEVER);
+      await eventually('the watch began', () => seen.length === 1);
+      const others: EtcdRegistryOptions[] = [
+        { endpoints: [own.endpoint], tls: { ca } },
+        { endpoints: [own.endpoint] },
+        { endpoints: [own.endpoint.replace('https', 'http')] },
+      ];
+      for (const options of others) {
+        await expect((await registryAt(options)).get('/tls/a')).rejects.toMatchObject({ code: 'unavailable' });
+      }
+    } finally {
+      await own.stop();
+      await rm(folder, { recursive: true, force: true });
     }
   });
 

@@ -1,4 +1,5 @@
 // The watch supervisor on a fake clock: reconnection, silence, compaction, periodic listing, no busy loop.
+// The source is the etcd in memory, which can fall silent, compact its history and go back in time.
 
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { RegistryEvent } from '../../../../lib/registry/registry.ts';

@@ -1,4 +1,6 @@
-// Packed prefixes: known bytes of RFC 4271 section 4.3, both families, and every way in which the bytes can be wrong.
+// Packed prefixes: known bytes of RFC 4271 section 4.3, both families.
+//
+// And every way in which the bytes can be wrong, each with the offset that the error names.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
