@@ -28,23 +28,27 @@ export async function runDaemon(
   start: (context: DaemonContext) => Promise<RunningDaemon>,
 ): Promise<never> {
   const stopping = new AbortController();
-  let fail: (reason: unknown) => void = () => undefined;
+  let end: (reason: unknown) => void = () => undefined;
   const ended = new Promise<unknown>((resolve) => {
-    fail = resolve;
+    end = resolve;
   });
-  process.once('SIGTERM', fail);
-  process.once('SIGINT', fail);
-  process.once('uncaughtException', fail);
-  process.once('unhandledRejection', fail);
-  const starting = start({ log, signal: stopping.signal, fail });
-  starting.catch(fail);
+  const fail = (reason: unknown): void => {
+    if (stopping.signal.aborted && typeof reason !== 'string') log.warn({ err: reason }, 'failure while stopping');
+    end(reason);
+  };
+  // Not `once`: a second signal while stopping (timeout, Ctrl-C and a parent that forwards it) must not cut the stop short.
+  for (const event of ['SIGTERM', 'SIGINT', 'uncaughtException', 'unhandledRejection']) process.on(event, fail);
+  const starting = start({ log, signal: stopping.signal, fail }).catch((error: unknown) => {
+    fail(error);
+    return undefined;
+  });
   const reason = await ended;
   stopping.abort();
   const exitCode = typeof reason === 'string' ? EXIT.ok : reportFailure(log, reason);
   if (typeof reason === 'string') log.info({ signal: reason }, 'stopping');
   setTimeout(() => endAfterDeadline(log, exitCode), STOP_DEADLINE_MS).unref();
   await starting
-    .then((daemon) => daemon.stop())
+    .then((daemon) => daemon?.stop())
     .catch((error: unknown) => log.warn({ err: error }, 'stopping was not clean'));
   if (exitCode === EXIT.ok) log.info('stopped');
   process.exit(exitCode);
