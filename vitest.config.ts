@@ -1,3 +1,7 @@
+// How the tests run: `core` needs no privilege of its own and runs in parallel, `topology` makes namespaces and processes.
+//
+// Tests that need root say so and skip with the reason; nothing here decides what runs.
+
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({

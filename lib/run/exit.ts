@@ -1,4 +1,6 @@
 // How a daemon or command ends: the exit codes, and the error that carries one together with its one-line reason.
+//
+// Throw `ExitError` for what the operator must mend; any other error that reaches the top is a bug and gives 1.
 
 /** Exit codes of every gingham program; documented in each `--help`. */
 export const EXIT = {

@@ -47,8 +47,9 @@ async function main() {
   const { env } = engine;
   await phase('base image', () => ensureBaseImage(env, folder));
   const compose = await findCompose(env);
-  await scenario(compose, { ...env }, lifeOfANode);
-  await scenario(compose, { ...env, GINGHAM_BACKEND: 'udp', GINGHAM_FEED: 'flanneld' }, async () => undefined);
+  await scenario('vxlan, routed mode', compose, env, lifeOfANode);
+  await scenario('vxlan in user space, routed mode', compose, { ...env, GINGHAM_VXLAN_USER: 'true' });
+  await scenario('udp, flannel mode', compose, { ...env, GINGHAM_BACKEND: 'udp', GINGHAM_FEED: 'flanneld' });
 }
 
 async function installTools() {
@@ -62,18 +63,18 @@ async function installTools() {
 }
 
 /** Up, all pods reach each other, what `more` asks for, down with nothing left. */
-async function scenario(compose, env, more) {
+async function scenario(name, compose, env, more = async () => undefined) {
   const project = cluster(compose, PROJECT, env);
   const down = () => project.down();
   undo.push(down);
-  console.log(`scenario: backend ${env.GINGHAM_BACKEND ?? 'vxlan'}, routes from ${env.GINGHAM_FEED ?? 'bgpd'}`);
+  console.log(`scenario: ${name}`);
   try {
     await phase('up --build', () => project.up('--build').then(() => undefined));
     await phase('all healthy', () => allHealthy(project));
     await pingAll(project);
     await more(project);
   } catch (error) {
-    await describeFailure(project);
+    if (!ending) await describeFailure(project);
     throw error;
   }
   await phase('down', async () => {

@@ -9,7 +9,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from '../eventually.ts';
-import { hostDevices, lab, labName, labOk, remainsOf } from './lab-command.ts';
+import { lab, labName, labOk, remainsOf, strayDevices } from './lab-command.ts';
 
 const BACKENDS = ['vxlan', 'vxlan-user', 'udp', 'host-gw'] as const;
 const MODES = ['routed', 'flannel'] as const;
@@ -39,14 +39,14 @@ describe.each(EVERYTHING)('three nodes, $backend, $mode mode', ({ backend, mode 
   afterEach(() => lab(name, 'down'));
 
   it('come up, reach each other, and leave nothing behind', async () => {
-    const before = hostDevices();
+    const before = strayDevices();
     const table = await labOk(name, 'up', '--backend', backend, '--mode', mode);
     expect(table).toMatch(/start to converged: \d+\.\d\d s; pod to pod: 6 of 6 pairs/);
     expect(table.match(/^node\d .* 2\/2, /gm)).toHaveLength(3);
     expect(JSON.parse(await labOk(name, 'ping', '--json'))).toMatchObject({ pairs: 6, lost: 0 });
+    expect(strayDevices()).toEqual(before);
     await labOk(name, 'down');
     expect(remainsOf(name)).toEqual([]);
-    expect(hostDevices()).toEqual(before);
   });
 });
 

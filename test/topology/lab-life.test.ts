@@ -4,8 +4,9 @@
 
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { afterEach, describe, expect, it } from 'vitest';
+import { run } from '../../ctl/child.ts';
 import { eventually } from '../eventually.ts';
 import { lab, labName, labOk, type Outcome, remainsOf, startLab } from './lab-command.ts';
 
@@ -54,6 +55,38 @@ describe('up on a lab that runs', () => {
     expect((await lab(name, 'exec', 'node2/pod', '--', 'sh', '-c', 'exit 7')).code).toBe(7);
     expect((await lab(name, 'exec', 'node2/pod', '--', 'sh', '-c', 'kill -TERM $$')).code).toBe(143);
     expect(await labOk(name, 'exec', 'router', '--', 'cat', '/proc/sys/net/ipv4/ip_forward')).toBe('1\n');
+  });
+});
+
+describe('an up that cannot succeed', () => {
+  it('names the daemon that ended and its last words, and leaves the lab for a look', async () => {
+    const name = newLab();
+    await labOk(name, 'up', ...SMALL);
+    await labOk(name, 'kill', 'node2/felix');
+    // A folder where felix wants its socket: it cannot remove it.
+    await rm(`/run/gingham-lab/${name}/node2/felix.http`, { force: true });
+    await mkdir(`/run/gingham-lab/${name}/node2/felix.http/in-the-way`, { recursive: true });
+    const outcome = await lab(name, 'up');
+    expect(outcome).toMatchObject({ code: 1, stdout: '' });
+    expect(outcome.stderr).toMatch(/lab: node2\/felix has ended; its last words: .*felix\.http/);
+    expect(outcome.stderr).toContain(`"lab down --name ${name}" clears it`);
+    expect((await lab(name, 'status')).stdout).toContain('not felix');
+  });
+
+  it('touches no namespace that is not its own', async () => {
+    const name = newLab();
+    const foreign = `gh-${name}-node1`;
+    await run(['ip', 'netns', 'add', foreign]);
+    try {
+      expect(await lab(name, 'up', ...SMALL)).toMatchObject({
+        code: 5,
+        stderr: expect.stringContaining(`namespace ${foreign} exists and no lab knows it`),
+      });
+      await labOk(name, 'down');
+      expect(remainsOf(name)).toEqual([foreign]);
+    } finally {
+      await run(['ip', 'netns', 'delete', foreign]);
+    }
   });
 });
 

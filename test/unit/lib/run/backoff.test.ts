@@ -1,4 +1,6 @@
 // Backoff: doubles, stays under the cap whatever the attempt, jitters downwards only.
+//
+// The random number is given, so each expected delay is exact.
 
 import { expect, it } from 'vitest';
 import { backoffDelayMs } from '../../../../lib/run/backoff.ts';

@@ -1,4 +1,6 @@
 // The life of a daemon process, watched from outside: what ends it, with which code, and that a stop is not cut short.
+//
+// Each daemon is a real process over the built code in dist/, since signals and exit codes belong to a process.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,4 +1,6 @@
 // Settings: precedence of flag over variable over default, and errors that name flag, value and what is accepted.
+//
+// The texts of the errors are compared whole: they are what a user has to go by.
 
 import { describe, expect, it } from 'vitest';
 import { ExitError } from '../../../../lib/run/exit.ts';

@@ -1,4 +1,6 @@
 // The status server over both of its doors: what each path answers, and that readiness follows the checks.
+//
+// Real sockets in a folder of the test's own; the TCP port is the kernel's choice.
 
 import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { request } from 'node:http';
