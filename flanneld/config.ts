@@ -1,4 +1,5 @@
 // flanneld's settings: the table that is also its --help, and their typed form. Names are flannel's where flannel has them.
+// A wrong setting ends the program before anything is touched: it is read whole, and checked whole, first.
 
 import { hostname } from 'node:os';
 import { join } from 'node:path';

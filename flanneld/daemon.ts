@@ -135,12 +135,12 @@ async function start(
   const watch = new PeerWatch({ view, table, feed, backend, terms, log, clock, metrics, holder: view.holder });
   follow = () => {
     watch.publishSoon();
-    subnetFile.keep(backend.mtuBytes).catch(context.fail);
+    subnetFile.keep(backend.mtuBytes).catch((error: unknown) => context.fail(error));
   };
   registry.watch(watch.folder, (event) => watch.hear(event), signal);
   atEnd(await watchUnderlay({ kernel, underlay, backend, view, log }));
   view.phase = '';
-  view.holder.hold(signal).catch(context.fail);
+  view.holder.hold(signal).catch((error: unknown) => context.fail(error));
 }
 
 async function serveStatus(config: FlanneldConfig, view: FlanneldView, metrics: Metrics): Promise<() => Promise<void>> {

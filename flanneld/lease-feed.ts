@@ -16,7 +16,7 @@ import { type Lease, leaseSubnets } from './lease/lease.ts';
 const OWN_GROUP = 1;
 
 /** What happened to a lease, as it stands in a cause. */
-export type LeaseEvent = 'lease-added' | 'lease-changed' | 'lease-removed' | 'underlay-changed';
+export type LeaseEvent = 'lease-added' | 'lease-changed' | 'lease-removed';
 
 export class LeaseFeed {
   readonly #table: FeedTable;

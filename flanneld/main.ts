@@ -1,4 +1,5 @@
 // flanneld: leases a subnet and carries packets to the others. See daemon.ts for what it is made of.
+// Only argv, environment and exit codes are here.
 
 import { runDaemon, runMain } from '../lib/run/lifecycle.ts';
 import { createLogger } from '../lib/run/log.ts';

@@ -14,14 +14,16 @@ import type { Metrics } from '../lib/run/status-server.ts';
 import type { Backend } from './backend/backend.ts';
 import { nameOf } from './backend/peer-check.ts';
 import type { LeaseTerms } from './lease/acquire-lease.ts';
-import { leaseFolder, leaseSubnets } from './lease/lease.ts';
+import { type Lease, leaseFolder, leaseSubnets } from './lease/lease.ts';
 import type { LeaseHolder } from './lease/lease-holder.ts';
 import { type LeaseDelta, LeaseTable } from './lease/lease-table.ts';
 import { isOwnLease } from './lease/pick-subnet.ts';
-import type { LeaseFeed } from './lease-feed.ts';
+import type { LeaseEvent, LeaseFeed } from './lease-feed.ts';
 import type { FlanneldView } from './status.ts';
 
 const FIRST_SYNC_MS = 5_000;
+/** Lines in the log for one event; where it brings more, their number. */
+const LINES_MAX = 20;
 
 export interface PeerWatchOptions {
   readonly view: FlanneldView;
@@ -93,25 +95,30 @@ export class PeerWatch {
   }
 
   #take({ put, removed, faults }: LeaseDelta): void {
-    const { backend, feed, log, view } = this.#options;
-    for (const { key, fault } of faults) log.warn({ key, fault }, 'an entry in etcd is no lease: skipped');
+    const { backend, log, view } = this.#options;
+    for (const { key, fault } of faults.slice(0, LINES_MAX)) {
+      log.warn({ key, fault }, 'an entry in etcd is no lease: skipped');
+    }
+    if (faults.length > LINES_MAX) log.warn({ more: faults.length - LINES_MAX }, 'more entries are no leases: skipped');
     this.#malformed.inc(faults.length);
     view.malformed = this.#leases.faults.size;
-    const isNew = new Set(put.map(({ key }) => key));
-    for (const { key } of backend.peers().map(({ lease }) => lease)) isNew.delete(key);
-    for (const lease of put) {
-      const what = isNew.has(lease.key) ? 'lease-added' : 'lease-changed';
-      feed.note(lease.key, what);
-      log.info({ peer: nameOf(lease), subnet: leaseSubnets(lease).join(' '), publicIp: lease.publicIp }, what);
-    }
-    for (const lease of removed) {
-      feed.note(lease.key, 'lease-removed');
-      log.info({ peer: nameOf(lease), subnet: leaseSubnets(lease).join(' ') }, 'lease-removed');
-    }
+    const known = new Set(backend.peers().map(({ lease }) => lease.key));
+    for (const lease of put) this.#note(lease, known.has(lease.key) ? 'lease-changed' : 'lease-added', put.length);
+    for (const lease of removed) this.#note(lease, 'lease-removed', removed.length);
+    if (put.length > LINES_MAX) log.info({ leases: put.length }, 'many leases came or changed');
+    if (removed.length > LINES_MAX) log.info({ leases: removed.length }, 'many leases are gone');
     if (!this.#listed) this.#beginSync();
     else if (put.length + removed.length === 0) return;
     backend.setPeers([...this.#leases.leases.values()]);
     this.publishSoon();
+  }
+
+  #note(lease: Lease, what: LeaseEvent, ofMany: number): void {
+    const { feed, log } = this.#options;
+    feed.note(lease.key, what);
+    const facts = { peer: nameOf(lease), subnet: leaseSubnets(lease).join(' '), publicIp: lease.publicIp };
+    if (ofMany > LINES_MAX) log.debug(facts, what);
+    else log.info(facts, what);
   }
 
   #beginSync(): void {

@@ -1,4 +1,5 @@
 // Follows the underlay interface while flanneld runs: its MTU (the overlay's follows it), and whether it is up.
+// Not the choice of the interface (underlay.ts), which is made once, at the start.
 
 import type { Kernel } from '../lib/kernel/kernel.ts';
 import type { Logger } from '../lib/run/log.ts';

@@ -1,4 +1,5 @@
 // Why a tunnel device cannot be had, and what to do about it, in one line.
+// The errno that the kernel gives says little; here it becomes the thing to change: a capability, a module, a device, a VNI.
 
 import { type Kernel, type KernelChange, KernelError, type KernelFailure, type Link } from '../../lib/kernel/kernel.ts';
 import { EXIT, ExitError } from '../../lib/run/exit.ts';

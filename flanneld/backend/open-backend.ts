@@ -1,4 +1,5 @@
 // From the network config and this node's flags to its backend.
+// The only place that knows all backends; everybody else knows the interface (backend.ts).
 
 import type { OpenDataPlane, PlaneIoChoice } from '../dataplane/data-plane.ts';
 import type { BackendConfig } from '../lease/network-config.ts';

@@ -23,7 +23,7 @@ const ROUND = 16;
 /** Rounds between two looks for commands while there is traffic. */
 const ROUNDS_PER_COMMANDS = 8;
 /** Commands per look: each is some ten microseconds of work, all of them together well below a millisecond. */
-const COMMANDS_PER_LOOK = 16;
+export const COMMANDS_PER_LOOK = 16;
 const POLL_TIMEOUT_MS = 100;
 const STATS_INTERVAL_MS = 50;
 

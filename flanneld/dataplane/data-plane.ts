@@ -14,8 +14,9 @@ import type { Prefix } from '../../lib/net/prefix.ts';
 /**
  * `vxlan`: a TAP; Ethernet frames in VXLAN (RFC 7348), the peer chosen by the inner destination MAC address.
  * `udp`: a TUN; bare IP packets in UDP (flannel's `udp` backend), the peer chosen by longest-prefix match.
+ * `ipip`: a TUN; IPv4 in IPv4 (RFC 2003) and IPv6 in IPv4 (RFC 4213), the peer chosen as for `udp`.
  */
-export type PlaneMode = 'vxlan' | 'udp';
+export type PlaneMode = 'vxlan' | 'udp' | 'ipip';
 
 /** Which I/O driver carries the packets; `auto` takes the fastest one that works here and says why. */
 export type PlaneIoChoice = 'auto' | PlaneIoName;
@@ -26,7 +27,7 @@ interface PlaneConfigBase {
   readonly deviceName: string;
   /** Underlay address that the UDP socket is bound to; says the underlay's family. */
   readonly localAddress: Address;
-  /** UDP port that the socket is bound to. */
+  /** UDP port that the socket is bound to; mode `ipip` has no ports, 0. */
   readonly port: number;
   /**
    * Largest IP packet that goes into the tunnel, bytes: the MTU that the backend gives the device. What is larger and
@@ -52,22 +53,37 @@ export interface UdpPlaneConfig extends PlaneConfigBase {
   readonly mode: 'udp';
 }
 
-export type PlaneConfig = VxlanPlaneConfig | UdpPlaneConfig;
+/** Its `localAddress` is an IPv4 address: IP in IPv6 (RFC 2473) is another protocol. */
+export interface IpipPlaneConfig extends PlaneConfigBase {
+  readonly mode: 'ipip';
+}
+
+export type PlaneConfig = VxlanPlaneConfig | UdpPlaneConfig | IpipPlaneConfig;
 
 /** One other node. Its name is its identity: `setPeer` with a known name replaces what was known. */
 export interface PlanePeer {
   readonly node: string;
   /** Underlay address: datagrams go there, and only from there does the plane take this node's packets. */
   readonly endpoint: Address;
-  /** UDP destination port. The source port of what comes from the peer is not checked (RFC 7348 section 5: any). */
+  /** UDP destination port, 0 for `ipip`. The source port of what comes from the peer is not checked (RFC 7348 section 5: any). */
   readonly port: number;
   /** MAC address of the peer's VTEP; mode `vxlan` sends nothing to a peer without one. */
   readonly mac?: Mac;
   /**
-   * Every prefix that lies behind this node, its leased subnets first. Mode `udp` forwards by them; both modes take a
-   * packet from the node only where its inner source address lies in one. Two nodes may share a prefix (anycast, ECMP).
+   * The node's leased subnets. Modes `udp` and `ipip` forward by them; every mode takes a packet from the node only where
+   * its inner source address lies in one of them, or in a prefix that `setRoutes` gave to its endpoint.
    */
   readonly subnets: readonly Prefix[];
+}
+
+/**
+ * Behind which nodes a prefix lies, as the routing of the cluster has it: it wins over what leases say of the same
+ * prefix, but never over the node's own subnets. Nodes are named by endpoint; one that is no peer (yet) gets nothing.
+ */
+export interface PlaneRoute {
+  readonly prefix: Prefix;
+  /** Several: each flow takes one of them. None: the route is withdrawn. */
+  readonly endpoints: readonly Address[];
 }
 
 /**
@@ -96,6 +112,8 @@ export const DROP_REASONS = {
   'rx-multicast': 'the inner destination is broadcast or multicast: the overlay does not flood',
   'rx-foreign-mac': "the inner destination MAC address is not this node's",
   'rx-spoofed-source': 'the inner source address does not belong to the node that sent it',
+  'rx-congestion-unmarkable':
+    'marked by a congested router on the underlay, and what is inside knows no ECN (RFC 6040 section 4.2)',
   'rx-ttl-expired': 'inner TTL or hop limit 0 (RFC 2003 section 3.1: a decapsulator must discard it)',
   'rx-device-refused': 'the kernel did not take the frame: the device is down or its queue is full',
 } as const;
@@ -131,6 +149,12 @@ export interface DataPlane {
 
   /** Forgets the peer of this name; of an unknown name is success. */
   removePeer(node: string): void;
+
+  /**
+   * Adds, replaces or withdraws routes, each by itself: packets see the old or the new one. Takes any number; they are in
+   * effect a little later, and forwarding goes on meanwhile.
+   */
+  setRoutes(routes: readonly PlaneRoute[]): void;
 
   /** Takes a new tunnel MTU, bytes: the backend calls it when it changes the device's. */
   setMtu(mtuBytes: number): void;

@@ -3,7 +3,7 @@
 
 import type { Family } from '../../lib/net/address.ts';
 import { ETHERNET_LENGTH } from '../../lib/wire/ethernet.ts';
-import type { DropReason, PlaneConfig, PlanePeer, PlaneStats } from './data-plane.ts';
+import type { DropReason, PlaneConfig, PlanePeer, PlaneRoute, PlaneStats } from './data-plane.ts';
 import { ForwardingTable } from './forwarding-table.ts';
 import { finishChecksum, mayRenewChecksum } from './offloaded-checksum.ts';
 import { PlaneCore } from './plane-core.ts';
@@ -38,7 +38,7 @@ export class Forwarder implements PlaneSink {
     const verdict = this.#core.fromDevice(bytes, at, length, this.#nowMs());
     if (typeof verdict !== 'string') {
       const headroom = this.#core.headroom;
-      this.#io.send(verdict, bytes, at - headroom, length + headroom);
+      this.#io.send(verdict, bytes, at - headroom, length + headroom, this.#core.outerTos);
       return;
     }
     const reply = this.#core.reply.frame;
@@ -71,6 +71,10 @@ export class Forwarder implements PlaneSink {
 
   removePeer(node: string): void {
     this.#table.remove(node);
+  }
+
+  setRoutes(routes: readonly PlaneRoute[]): void {
+    for (const route of routes) this.#table.setRoute(route);
   }
 
   setMtu(mtuBytes: number): void {

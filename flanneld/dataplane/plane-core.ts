@@ -3,6 +3,8 @@
 //   device  --frame-->  fromDevice  --> the peer that gets it, with the VXLAN header already before the frame
 //   socket  --datagram-->  fromSocket  --> the frame inside, at frameAt / frameLength
 //
+// In mode `ipip` a datagram is the whole outer packet, as a raw socket gives it; the kernel has checked the outer header.
+//
 // Who counts hops: the kernel, and nobody else. It decrements TTL when it forwards into the tunnel device on the one side
 // and when it forwards out of it on the other: one hop per router, as over any link. RFC 2003 section 3.1 says the same of
 // tunnels: the encapsulator decrements once, as part of forwarding (which the kernel has just done), the decapsulator does
@@ -16,8 +18,9 @@ import type { Family } from '../../lib/net/address.ts';
 import { macBytes } from '../../lib/net/mac.ts';
 import { ARP, isArp } from '../../lib/wire/arp.ts';
 import { readI32, readU16 } from '../../lib/wire/bytes.ts';
+import { combineEcn, ECN_DROP, readTos, writeEcn } from '../../lib/wire/ecn.ts';
 import { ETHERNET, ETHERNET_LENGTH, ETHERTYPE, isGroupMac } from '../../lib/wire/ethernet.ts';
-import { faultOfIpv4, IPV4, IPV4_FRAGMENT } from '../../lib/wire/ipv4.ts';
+import { faultOfIpv4, IPV4, IPV4_FRAGMENT, IPV4_LENGTH, ipv4HeaderLength, TUNNELLED_FAMILY } from '../../lib/wire/ipv4.ts';
 import { faultOfIpv6, IPV6, ipv6TotalLength } from '../../lib/wire/ipv6.ts';
 import { faultOfVxlan, VXLAN_LENGTH, type VxlanFault, writeVxlan } from '../../lib/wire/vxlan.ts';
 import type { DropReason, PlaneConfig } from './data-plane.ts';
@@ -39,6 +42,8 @@ export class PlaneCore {
   /** Where `fromSocket` found the frame for the device, valid after it gave `undefined`. */
   frameAt = 0;
   frameLength = 0;
+  /** DSCP and ECN that the outer packet gets (RFC 6040 section 4.1), valid after `fromDevice` gave a peer. */
+  outerTos = 0;
   /** With them: the family of an IP packet inside that exceeds the MTU, which nothing behind the device would carry. */
   oversize: Family | undefined;
   /** The frame to write back to the device after `fromDevice` dropped a packet; empty where none is due. */
@@ -48,6 +53,9 @@ export class PlaneCore {
   readonly #macHigh: number;
   readonly #macLow: number;
   readonly #isVxlan: boolean;
+  readonly #isIpip: boolean;
+  /** DSCP and ECN of the outer packet that is being looked at. */
+  #arrivedTos = 0;
   #mtuBytes: number;
   #isSuper = false;
 
@@ -55,6 +63,7 @@ export class PlaneCore {
     this.#table = table;
     this.#mtuBytes = config.mtuBytes;
     this.#isVxlan = config.mode === 'vxlan';
+    this.#isIpip = config.mode === 'ipip';
     this.#vni = config.mode === 'vxlan' ? config.vni : 0;
     const mac = config.mode === 'vxlan' ? macBytes(config.mac) : new Uint8Array(6);
     this.#macHigh = readU16(mac, 0);
@@ -79,6 +88,7 @@ export class PlaneCore {
    */
   fromDevice(bytes: Uint8Array, at: number, length: number, nowMs: number, isSuper = false): TableEntry | DropReason {
     this.reply.clear();
+    this.outerTos = 0;
     this.#isSuper = isSuper;
     const verdict = this.#isVxlan
       ? this.#frameToPeer(bytes, at, length, nowMs)
@@ -90,9 +100,11 @@ export class PlaneCore {
   /**
    * Takes the datagram of `length` bytes at `at` that came from the underlay address `sender`. Gives `undefined` where
    * the frame at `frameAt`, `frameLength` bytes, is to be written to the device; else why it was dropped (already counted).
+   * `outerTos` is DSCP and ECN of the outer header where the driver can tell; mode `ipip` reads it from the datagram.
    */
-  fromSocket(sender: string, bytes: Uint8Array, at: number, length: number): DropReason | undefined {
+  fromSocket(sender: string, bytes: Uint8Array, at: number, length: number, outerTos = 0): DropReason | undefined {
     this.oversize = undefined;
+    this.#arrivedTos = outerTos;
     const verdict = this.#table.isEndpoint(sender) ? this.#unwrap(sender, bytes, at, length) : 'rx-unknown-sender';
     if (verdict !== undefined) this.counters.drop(verdict);
     return verdict;
@@ -146,6 +158,7 @@ export class PlaneCore {
       this.reply.ttlExceeded(family, bytes, at, nowMs);
       return 'tx-ttl-expired';
     }
+    this.outerTos = readTos(family, bytes, at);
     const total = packetLength(family, bytes, at);
     // What may be fragmented is sent as it is: the kernel fragments the outer packet (RFC 2003 section 3.1, flags).
     if (total > this.#mtuBytes && !this.#isSuper && mayNotFragment(family, bytes, at)) {
@@ -156,6 +169,7 @@ export class PlaneCore {
   }
 
   #unwrap(sender: string, bytes: Uint8Array, at: number, length: number): DropReason | undefined {
+    if (this.#isIpip) return this.#unwrapIp(sender, bytes, at, length);
     if (!this.#isVxlan) {
       const family = familyOfVersion(bytes, at, length);
       return this.#acceptPacket(sender, family, bytes, at, length) ?? this.#accept(at, packetLength(family, bytes, at));
@@ -175,6 +189,25 @@ export class PlaneCore {
         ? this.#acceptArp(sender, bytes, inner, innerLength)
         : this.#acceptPacket(sender, familyOfType(type), bytes, inner, innerLength);
     return drop ?? this.#accept(frame, frameLength);
+  }
+
+  #unwrapIp(sender: string, bytes: Uint8Array, at: number, length: number): DropReason | undefined {
+    if (length < IPV4_LENGTH) return 'rx-truncated';
+    const outerLength = ipv4HeaderLength(bytes, at);
+    if (outerLength < IPV4_LENGTH) return 'rx-malformed';
+    if (outerLength > length) return 'rx-truncated';
+    const inner = at + outerLength;
+    const innerLength = length - outerLength;
+    const family = familyOfVersion(bytes, inner, innerLength);
+    // Protocol 4 holds IPv4 and 41 holds IPv6, and nothing else.
+    if (family === undefined || family !== TUNNELLED_FAMILY.get(bytes[at + IPV4.protocol] as number)) {
+      return 'rx-malformed';
+    }
+    this.#arrivedTos = bytes[at + IPV4.tos] as number;
+    return (
+      this.#acceptPacket(sender, family, bytes, inner, innerLength) ??
+      this.#accept(inner, packetLength(family, bytes, inner))
+    );
   }
 
   #accept(at: number, length: number): undefined {
@@ -206,6 +239,13 @@ export class PlaneCore {
       return 'rx-multicast';
     }
     if (bytes[at + (family === 4 ? IPV4.ttl : IPV6.hopLimit)] === 0) return 'rx-ttl-expired';
+    // Nearly always the outer packet is not marked, and then nothing changes.
+    if ((this.#arrivedTos & 3) !== 0) {
+      const innerTos = readTos(family, bytes, at);
+      const ecn = combineEcn(innerTos, this.#arrivedTos);
+      if (ecn === ECN_DROP) return 'rx-congestion-unmarkable';
+      if (ecn !== (innerTos & 3)) writeEcn(family, ecn, bytes, at);
+    }
     const total = packetLength(family, bytes, at);
     if (total > this.#mtuBytes) this.oversize = family;
     else finishChecksum(family, bytes, at);

@@ -1,4 +1,4 @@
-// The small interface between the plane and whatever moves its packets: one device, one UDP socket.
+// The small interface between the plane and whatever moves its packets: one device, one socket.
 //
 // Who owns which buffer: every buffer that a sink sees belongs to the driver, and is valid until the sink returns. The
 // sink may write into the headroom before a frame, and may hand the same buffer to `send` or `write` meanwhile; a driver
@@ -11,7 +11,7 @@ import type { TableEntry } from './forwarding-table.ts';
 export interface PlaneSink {
   /** One frame from the device, `headroom` free bytes before it. */
   frame(bytes: Uint8Array, at: number, length: number): void;
-  /** One datagram from the socket, and the underlay address that it came from. */
+  /** One datagram from the socket, and the underlay address that it came from. Mode `ipip`: with its outer header. */
   datagram(sender: string, bytes: Uint8Array, at: number, length: number): void;
   /** A datagram given to `send` is on its way; `length` is what was asked. */
   sent(length: number): void;
@@ -27,8 +27,11 @@ export interface PlaneIo {
   /** Begins to call the sink. Called once. `headroom` is what each frame needs before it. */
   start(sink: PlaneSink, headroom: number): void;
 
-  /** Sends bytes [at, at + length) to a peer; the sink is told `sent` or `dropped`, now or later. */
-  send(entry: TableEntry, bytes: Uint8Array, at: number, length: number): void;
+  /**
+   * Sends bytes [at, at + length) to a peer; the sink is told `sent` or `dropped`, now or later. `outerTos` is DSCP and
+   * ECN of the outer packet, where the driver can set them.
+   */
+  send(entry: TableEntry, bytes: Uint8Array, at: number, length: number, outerTos: number): void;
 
   /** Writes a frame to the device; false where the kernel did not take it. */
   write(bytes: Uint8Array, at: number, length: number): boolean;

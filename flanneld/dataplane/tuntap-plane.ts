@@ -19,6 +19,7 @@ export async function openTuntapPlane(config: PlaneConfig, options: OpenOptions,
     io: { name: io.name, why },
     setPeer: (peer) => forwarder.setPeer(peer),
     removePeer: (node) => forwarder.removePeer(node),
+    setRoutes: (routes) => forwarder.setRoutes(routes),
     setMtu: (mtuBytes) => forwarder.setMtu(mtuBytes),
     stats: () => forwarder.stats(),
     close: () => {

@@ -25,6 +25,8 @@ import { isOwnLease, pickSubnet, type Subnets } from './pick-subnet.ts';
 /** Wait after a lost race: long enough to spread many starters, too short to notice. */
 const LOST_RACE_MS = 20;
 
+const SAID = { previous: 'the subnet file', name: 'the place of its name', random: 'a free place' } as const;
+
 export interface LeaseTerms {
   readonly registry: Registry;
   readonly clock: Clock;
@@ -104,8 +106,6 @@ async function tryAcquire(terms: LeaseTerms): Promise<HeldLease | undefined> {
   await dropOldLeases(terms, leases, byKey, held.lease);
   return held;
 }
-
-const SAID = { previous: 'the subnet file', name: 'the place of its name', random: 'a free place' } as const;
 
 /** Leases of ours that the config no longer allows would only keep others out. */
 async function dropOldLeases(

@@ -8,6 +8,8 @@
 import type { Entry } from '../../lib/registry/registry.ts';
 import { decodeLease, isLeaseFault, type Lease, type LeaseFault, sameLease } from './lease.ts';
 
+const NOTHING: LeaseDelta = { put: [], removed: [], faults: [] };
+
 export interface LeaseDelta {
   /** New ones and changed ones. */
   readonly put: readonly Lease[];
@@ -67,8 +69,6 @@ export class LeaseTable {
     return before !== undefined && this.#leases.delete(key) ? { put: [], removed: [before], faults: [] } : NOTHING;
   }
 }
-
-const NOTHING: LeaseDelta = { put: [], removed: [], faults: [] };
 
 function merge(deltas: readonly LeaseDelta[]): LeaseDelta {
   return {

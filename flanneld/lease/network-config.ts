@@ -30,6 +30,12 @@ export const VXLAN_PORT = 8472;
 export const UDP_PORT = 8285;
 export const BACKEND_TYPES = ['vxlan', 'udp', 'host-gw'] as const;
 
+/** Per family: the names of its fields, the longest subnet, the default length and up to which network it holds. */
+const POOL_RULES = {
+  4: { dash: '', longest: 30, usual: 24, roomUpTo: 22 },
+  6: { dash: 'IPv6', longest: 126, usual: 64, roomUpTo: 62 },
+} as const;
+
 /** The subnets that nodes may lease: every `subnetLength` block from `min` to `max`. */
 export interface Pool {
   readonly network: Prefix;
@@ -113,12 +119,6 @@ export function poolHas(pool: Pool, subnet: Prefix): boolean {
   const first = addressToInteger(prefixAddress(subnet));
   return first >= addressToInteger(pool.min) && first <= addressToInteger(pool.max);
 }
-
-/** Per family: the names of its fields, the longest subnet, the default length and up to which network it holds. */
-const POOL_RULES = {
-  4: { dash: '', longest: 30, usual: 24, roomUpTo: 22 },
-  6: { dash: 'IPv6', longest: 126, usual: 64, roomUpTo: 62 },
-} as const;
 
 function readPool(reader: FieldReader, family: Family): Pool | undefined {
   const rules = POOL_RULES[family];

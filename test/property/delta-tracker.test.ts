@@ -1,4 +1,6 @@
 // The delta tracker against a naive model that compares everything with everything after each step.
+//
+// The model is slow and obviously right; the tracker must know the same after every step, not only at the end.
 
 import fc from 'fast-check';
 import { expect, it } from 'vitest';

@@ -123,7 +123,8 @@ class Real {
         group.kind === 'blackhole'
           ? 'here'
           : group.nextHops
-              .map(({ gateway }) => gateway)
+
+              .map(({ gateway }) => String(gateway))
               .sort()
               .join();
       expect(this.table.prefixesOf(id).size, `group ${id} has no routes`).toBeGreaterThan(0);
@@ -159,7 +160,7 @@ class Model {
     for (const of of PREFIXES) {
       const { best, multipath } = this.decide(of);
       if (best === undefined) continue;
-      const gateways = new Set(multipath.map(({ attributes }) => this.ways.get(attributes.nextHop)));
+      const gateways = new Set(multipath.map(({ attributes }) => String(this.ways.get(attributes.nextHop))));
       result.set(of, best.source === LOCAL ? 'here' : [...gateways].sort().join());
     }
     return result;

@@ -230,13 +230,10 @@ export class BgpdNode {
     return group?.nextHops.map((hop) => String(hop.gateway));
   }
 
-  /** Waits until every one of `count` sessions is established. */
-  async established(count: number): Promise<void> {
-    await eventually(
-      `${this.name} has ${count} sessions`,
-      async () => (await this.status()).peers.filter(({ state }) => state === 'Established').length === count,
-      { timeoutMs: 15_000, intervalMs: 20 },
-    );
+  /** Waits until it is ready. */
+  async ready(): Promise<void> {
+    const isReady = async () => (JSON.parse(await this.http('/readyz')) as { ready: boolean }).ready;
+    await eventually(`${this.name} is ready`, isReady, { timeoutMs: 30_000, intervalMs: 20 });
   }
 
   /** Largest resident memory so far, MB. */

@@ -2,6 +2,8 @@
 //
 //   test: FeedTable ─flanneld.sock─▶ [ gh<pid>f<n>  felix ─rtnetlink─▶ routes
 //                                      u0 192.0.2.1/24, 2001:db8::1/64 ──veth── u1     flannel.1 (VXLAN) ]
+//
+// The feed's socket is a file, so it needs no network: felix runs inside the namespace, the test outside.
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';

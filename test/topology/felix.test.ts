@@ -1,4 +1,6 @@
-// felix as a process on the real kernel: what it programs, what it repairs and how fast, and that a restart changes nothing.
+// felix as a process on the real kernel: what it programs, what it repairs and how fast.
+//
+// And that a restart, however rude, changes nothing: `ip monitor` watches.
 
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';

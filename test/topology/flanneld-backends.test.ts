@@ -1,4 +1,5 @@
 // The other backends with real flannelds: user-space VXLAN beside kernel VXLAN, udp, host-gw, DirectRouting.
+// What they share with kernel VXLAN (repair, restart, etcd away) is shown in flanneld-vxlan.test.ts.
 
 import { afterEach, describe, expect, test } from 'vitest';
 import { eventually } from '../eventually.ts';

@@ -1,4 +1,5 @@
 // What can go wrong around a real flanneld: each ends it with one line and its exit code, or is waited for and told.
+// Exit codes are those of lib/run/exit.ts; the line is the last one of the log.
 
 import { afterEach, describe, expect, test } from 'vitest';
 import { eventually } from '../eventually.ts';
@@ -23,7 +24,7 @@ describe('flanneld', () => {
   }
 
   test('without NET_ADMIN', async () => {
-    const ending = await endingWith(NETWORK, [], ['capsh', '--drop=cap_net_admin', '--', '-c', 'exec "$0" "$@"']);
+    const ending = await endingWith(NETWORK, [], ['setpriv', '--bounding-set=-net_admin', '--inh-caps=-net_admin']);
     expect(ending).toMatchObject({ code: 4, lastLine: MESSAGE('flanneld needs the capability NET_ADMIN') });
   });
 
@@ -51,7 +52,7 @@ describe('flanneld', () => {
 
   test('with a device of somebody else in its place', async () => {
     rig = await FlanneldRig.make(NETWORK);
-    await rig.inside(1, 'ip', 'link', 'add', 'flannel.1', 'type', 'dummy');
+    await rig.inside(1, 'ip', 'link', 'add', 'flannel.1', 'type', 'bridge');
     rig.start(1);
     expect(await rig.ended(1)).toMatchObject({ code: 4, lastLine: MESSAGE('ip link delete flannel.1') });
     expect(await rig.inside(1, 'ip', 'link', 'show', 'flannel.1')).toContain('flannel.1');
@@ -70,6 +71,25 @@ describe('flanneld', () => {
     await eventually('it asks for the config', () => rig.log(1).includes('etcd has no /coreos.com/network/config'));
     await rig.configure(NETWORK);
     expect(await rig.ready(1, 0)).toMatchObject({ backend: 'vxlan' });
+  });
+
+  test('asked to stop while etcd hangs, it stops in time', async () => {
+    rig = await FlanneldRig.make(NETWORK);
+    rig.start(1);
+    rig.start(2);
+    await rig.ready(1, 1);
+    rig.etcd.freeze(true);
+    await eventually('the silence is noticed', async () => !(await rig.status(1)).etcd.connected, {
+      timeoutMs: 30_000,
+    });
+    const began = performance.now();
+    expect(await rig.end(1, 'SIGTERM')).toMatchObject({ code: 0, lastLine: MESSAGE('stopped') });
+    expect(performance.now() - began).toBeLessThan(2_000);
+    rig.start(3);
+    await eventually('it waits', () => rig.log(3).includes('waiting to read the network config'), {
+      timeoutMs: 30_000,
+    });
+    expect(await rig.end(3, 'SIGTERM')).toMatchObject({ code: 0, lastLine: MESSAGE('stopped') });
   });
 
   test('while another node takes its subnet it ends with a conflict', async () => {

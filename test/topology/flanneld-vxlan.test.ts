@@ -1,4 +1,5 @@
 // The kernel VXLAN backend with real flannelds: packets flow, what is broken by hand is mended, a restart loses nothing.
+// The tests share one cluster of three nodes, the third behind a router, and leave it as they found it.
 
 import { spawn } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';

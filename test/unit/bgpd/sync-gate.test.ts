@@ -1,4 +1,5 @@
 // When the served feed says that it is in sync.
+// Time is a fake clock's.
 
 import { expect, test } from 'vitest';
 import { SyncGate } from '../../../bgpd/sync-gate.ts';

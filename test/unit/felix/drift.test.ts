@@ -1,4 +1,6 @@
 // felix and everybody else: what is deleted, added or modified by others, seen at once or by a resync; echoes; restarts.
+//
+// "Somebody else" is `kernel.foreign`: subscribers hear of it, the record of writes does not.
 
 import { describe, expect, it } from 'vitest';
 import { FeedTable } from '../../../lib/feed/feed-table.ts';
@@ -159,6 +161,27 @@ describe('drift', () => {
     for (let second = 0; second < 120; second++) await bench.settle(1_000);
     expect(fights).toBeGreaterThan(10);
     expect(fights).toBeLessThan(60);
+  });
+
+  it('a change between a listing and its end is not overwritten by the listing', async () => {
+    const { kernel, ...bench } = await converged();
+    const before = snapshot(kernel);
+    const list = kernel.list.bind(kernel);
+    let once = true;
+    kernel.list = async (kind, filter) => {
+      const found = await list(kind, filter);
+      if (kind === 'route' && once) {
+        once = false;
+        kernel.foreign({ op: 'delete', kind: 'route', route: routeTo(kernel, '10.5.2.0/24') });
+        await Promise.resolve();
+      }
+      return found;
+    };
+    bench.reconciler.resync();
+    await bench.settle(1_000);
+    expect(once).toBe(false);
+    expect(snapshot(kernel)).toEqual(before);
+    expect(bench.reconciler.state().listings).toBe(2);
   });
 
   it('routes of others are never touched by a repair', async () => {

@@ -1,4 +1,5 @@
 // flanneld's flags and variables: defaults, flannel's names, what is refused and how.
+// The common rules of flags and variables are tested with lib/run/settings.ts.
 
 import { describe, expect, test } from 'vitest';
 import { readConfig } from '../../../flanneld/config.ts';

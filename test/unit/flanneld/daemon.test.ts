@@ -1,4 +1,5 @@
 // flanneld as a whole on fakes: the order of its start, what it waits for, what it refuses, readiness, etcd away, the stop.
+// Only the unix sockets and the files of the run folder are real.
 
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { request } from 'node:http';

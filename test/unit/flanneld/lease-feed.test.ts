@@ -1,4 +1,5 @@
 // What flanneld offers: a group per peer and hop, its own subnet as a local blackhole, causes that travel once.
+// The peers are given as a backend would give them; the table is the real one.
 
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { PeerState } from '../../../flanneld/backend/backend.ts';

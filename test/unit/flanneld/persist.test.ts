@@ -1,4 +1,5 @@
 // Waiting for etcd: what is tried again, what is not, and how little is said about it.
+// Time is a fake clock: an hour of waiting is looked at as a whole.
 
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';

@@ -1,4 +1,5 @@
 // subnet.env: flannel's names, read back, replaced in one step.
+// Files are real, in a folder of their own.
 
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,5 @@
 // Which interface is the underlay: asked for, by the default route, the only one, or an error that lists what there is.
+// The machines are made of plain values: the choice asks nothing of the kernel.
 
 import { describe, expect, test } from 'vitest';
 import { chooseUnderlay, type NodeNetwork, type UnderlayWish } from '../../../flanneld/underlay.ts';

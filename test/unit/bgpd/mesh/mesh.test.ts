@@ -1,4 +1,5 @@
 // Following the registry: who is there, what is malformed, and what stays when etcd is away.
+// etcd is one in memory, time is a fake clock's.
 
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test } from 'vitest';

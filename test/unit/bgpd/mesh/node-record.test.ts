@@ -1,4 +1,5 @@
 // The record of a node in the registry: as written, and every way in which another writer may get it wrong.
+// Each error names the field.
 
 import { describe, expect, test } from 'vitest';
 import { decodeNodeRecord, encodeNodeRecord, type NodeRecord, sameNode } from '../../../../bgpd/mesh/node-record.ts';

@@ -1,4 +1,5 @@
 // The own record in the registry: written, renewed, restored, contested, taken back; with an etcd that fails at each step.
+// etcd is one in memory, time is a fake clock's.
 
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';

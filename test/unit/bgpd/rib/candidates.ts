@@ -1,4 +1,5 @@
 // Candidate paths for tests of the decision process: short to write, everything else at its most ordinary value.
+// Also the context that says which next hops can be reached, and at what cost.
 
 import { type Attributes, localAttributes } from '../../../../bgpd/rib/attributes.ts';
 import type { DecisionContext } from '../../../../bgpd/rib/decision.ts';

@@ -1,4 +1,5 @@
 // The decision process, step by step: each row is decided by exactly the step it names, with all steps before it equal.
+// The laws that hold for any candidates are in test/property/best-path-decision.test.ts.
 
 import { describe, expect, test } from 'vitest';
 import { decide, explain, rank, type StepName } from '../../../../bgpd/rib/decision.ts';

@@ -1,4 +1,5 @@
 // The RIBs as a whole, one story each: what a failure costs in feed events, who is told what, what is refused.
+// Any sequence of operations against a model: test/property/rib-model.test.ts.
 
 import { beforeEach, describe, expect, test } from 'vitest';
 import { type Attributes, COMMUNITY, localAttributes } from '../../../../bgpd/rib/attributes.ts';

@@ -1,4 +1,5 @@
-// Messages to protobuf and back, and the verdict on every hostile one. Bytes go through the real encoder and decoder.
+// Messages to protobuf and back, and the verdict on every hostile one (hostile-messages.ts).
+// Bytes go through the real protobuf encoder and decoder.
 
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';

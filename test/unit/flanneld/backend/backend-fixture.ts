@@ -1,4 +1,5 @@
 // What the backend tests share: a fake kernel with one underlay interface, leases, and a settled clock.
+// Addresses are those of documentation (192.0.2.0/24); node N is N everywhere.
 
 import { pino } from 'pino';
 import type { BackendContext } from '../../../../flanneld/backend/backend.ts';

@@ -1,4 +1,5 @@
 // host-gw on a fake kernel: plain routes to nodes on the link, a clear refusal for the others, and no device.
+// The fake kernel looks routes up as the real one does, connected ones included.
 
 import { beforeEach, describe, expect, test } from 'vitest';
 import { HostGwBackend } from '../../../../flanneld/backend/host-gw-backend.ts';

@@ -1,4 +1,5 @@
 // The backends with a data plane in flanneld: the kernel's side on a fake kernel, the plane's side on a recording one.
+// The packets themselves are the business of the data plane and its own tests.
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { UserBackend, type UserConfig } from '../../../../flanneld/backend/user-backend.ts';
@@ -85,9 +86,9 @@ describe('UserBackend', () => {
   let backend: UserBackend;
   let refusal: Error | undefined;
 
-  const open: OpenDataPlane = async (config, { onFailure }) => {
+  const open: OpenDataPlane = async (config, options) => {
     if (refusal !== undefined) throw refusal;
-    const plane = new RecordingPlane(config, fixture.kernel, onFailure);
+    const plane = new RecordingPlane(config, fixture.kernel, (error) => options.onFailure(error));
     planes.push(plane);
     return plane;
   };
@@ -110,7 +111,7 @@ describe('UserBackend', () => {
   }
 
   function peersOf(plane: RecordingPlane | undefined): unknown[] {
-    return [...(plane?.peers.values() ?? [])].map(({ node: _, ...peer }) => peer);
+    return [...(plane?.peers.values() ?? [])].map((peer) => ({ ...peer, node: undefined }));
   }
 
   const NODE2 = { endpoint: '192.0.2.2', port: 8472, mac: '02:00:00:00:00:02', subnets: ['10.5.2.0/24'] };

@@ -1,4 +1,5 @@
 // The life of a held lease on a fake clock: renewal, loss, hand edits, lost answers, etcd away, a real conflict.
+// etcd is in memory and away, slow or forgetful when a test says so; hours pass in milliseconds.
 
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';

@@ -1,4 +1,5 @@
 // What an event changes about the peers: values are compared, the own lease is left out, faults count as absent.
+// The events are those of a watch: listings, puts, deletions.
 
 import { describe, expect, test } from 'vitest';
 import { encodeLease, leaseKey } from '../../../../flanneld/lease/lease.ts';

@@ -1,4 +1,5 @@
 // flannel's etcd JSON and keys: the golden vectors, both ways, and their malformed twins.
+// The vectors are test/vectors/flannel-lease-*.json.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';

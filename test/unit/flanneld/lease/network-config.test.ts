@@ -1,4 +1,5 @@
 // flannel's network config: golden vectors with their twins, the defaults at every boundary, each fault by name.
+// The vectors are test/vectors/flannel-config-*.json.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';

@@ -1,4 +1,5 @@
 // Which subnet a node gets: its own, its former one, a free one; and what it says where there is none.
+// Against a slow model, and with several nodes at once: test/property/lease-allocation.test.ts.
 
 import { describe, expect, test } from 'vitest';
 import type { Lease } from '../../../../flanneld/lease/lease.ts';

@@ -1,0 +1,90 @@
+// The rows of the data plane benchmark: what carries the packets between two nodes, and how it is put in place.
+//
+// Every row has the same inner MTU, so that all of them carry the same packets: the cable is as much wider as the tunnel's
+// headers need. What felix would write, one route to the other node's subnet, is written here with `ip`.
+
+import { fileURLToPath } from 'node:url';
+import type { BackendRequest } from './backend-process.ts';
+import { type BenchNode, inside, NodePair } from './node-pair.ts';
+
+const VXLAN_OVERHEAD_BYTES = 50;
+const UDP_OVERHEAD_BYTES = 28;
+const VXLAN_DEVICE = 'flannel.1';
+const UDP_DEVICE = 'flannel0';
+const BACKEND_SCRIPT = fileURLToPath(new URL('backend-process.js', import.meta.url));
+
+export interface Row {
+  readonly name: string;
+  /** How the nodes are joined; `undefined` where the cable itself is measured. */
+  readonly tunnel?: 'by-hand' | Pick<BackendRequest, 'type' | 'userSpace' | 'io'>;
+}
+
+export const ROWS: readonly Row[] = [
+  { name: 'no-tunnel' },
+  { name: 'kernel-vxlan', tunnel: 'by-hand' },
+  { name: 'kernel-backend', tunnel: { type: 'vxlan', userSpace: false, io: 'auto' } },
+  { name: 'user-vxlan-tuntap', tunnel: { type: 'vxlan', userSpace: true, io: 'tuntap' } },
+  { name: 'user-vxlan-batched', tunnel: { type: 'vxlan', userSpace: true, io: 'batched' } },
+  { name: 'user-udp-batched', tunnel: { type: 'udp', userSpace: true, io: 'batched' } },
+];
+
+/** A row in place: the pair, whom to talk to, and the processes that carry packets. */
+export interface StandingRow {
+  readonly pair: NodePair;
+  /** Address of the second node as the first one reaches it. */
+  readonly target: string;
+  readonly carriers: readonly number[];
+}
+
+/** Puts a row in place with this inner MTU; `nodeFlags` are for the processes of our backends. The caller removes it. */
+export async function raise(row: Row, mtuBytes: number, nodeFlags: readonly string[]): Promise<StandingRow> {
+  const { tunnel } = row;
+  if (tunnel === undefined) {
+    const pair = await NodePair.make(mtuBytes);
+    return { pair, target: pair.nodes[1].underlay, carriers: [] };
+  }
+  const isUdp = tunnel !== 'by-hand' && tunnel.type === 'udp';
+  const underlayMtuBytes = mtuBytes + (isUdp ? UDP_OVERHEAD_BYTES : VXLAN_OVERHEAD_BYTES);
+  const pair = await NodePair.make(underlayMtuBytes);
+  try {
+    const [a, b] = pair.nodes;
+    const carriers: number[] = [];
+    for (const [own, other] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      if (tunnel === 'by-hand') await makeByHand(own, other, mtuBytes);
+      else carriers.push(await startBackend(pair, { ...tunnel, own, other, underlayMtuBytes }, nodeFlags));
+    }
+    await routeBoth(pair, isUdp);
+    return { pair, target: b.overlay, carriers };
+  } catch (error) {
+    await pair.remove();
+    throw error;
+  }
+}
+
+async function makeByHand(own: BenchNode, other: BenchNode, mtuBytes: number): Promise<void> {
+  const device = VXLAN_DEVICE;
+  const kind = `type vxlan id 1 local ${own.underlay} dev ul dstport 8472 nolearning`;
+  await inside(own, `ip link add ${device} address ${own.mac} ${kind}`);
+  await inside(own, `ip link set ${device} mtu ${mtuBytes} up`);
+  await inside(own, `ip address add ${own.overlay}/32 dev ${device}`);
+  await inside(own, `ip neighbour replace ${other.overlay} lladdr ${other.mac} dev ${device} nud permanent`);
+  await inside(own, `bridge fdb append ${other.mac} dev ${device} dst ${other.underlay}`);
+}
+
+async function startBackend(pair: NodePair, request: BackendRequest, nodeFlags: readonly string[]): Promise<number> {
+  const words = [process.execPath, ...nodeFlags, BACKEND_SCRIPT, JSON.stringify(request)];
+  return (await pair.start(request.own, words, 'programmed')).pid;
+}
+
+async function routeBoth({ nodes: [a, b] }: NodePair, isUdp: boolean): Promise<void> {
+  for (const [own, other] of [
+    [a, b],
+    [b, a],
+  ] as const) {
+    const hop = isUdp ? `dev ${UDP_DEVICE}` : `via ${other.overlay} dev ${VXLAN_DEVICE} onlink`;
+    await inside(own, `ip route replace ${other.subnet} ${hop} src ${own.overlay}`);
+  }
+}

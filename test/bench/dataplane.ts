@@ -1,0 +1,201 @@
+// The data plane benchmark: every way to carry packets between two nodes, side by side in one run.
+//
+// All rows of one MTU stand at the same time, each in namespaces of its own, and are measured in turn, round after round:
+// what else happens on the machine meets them all. A figure is the median of its rounds, a ratio the median of the ratios
+// within each round. Figures of different runs are not worth comparing.
+
+import { EXIT, ExitError } from '../../lib/run/exit.ts';
+import { type Bench, type BenchResult, countOption, readOptions } from './bench.ts';
+import { ROWS, type Row, raise, type StandingRow } from './dataplane-rows.ts';
+import { median, rounded } from './statistics.ts';
+import { measurePing, measureSmallPackets, measureTcp, startServer } from './traffic.ts';
+
+const MTUS_BYTES = [1450, 8950];
+const OPTIONS = ['seconds', 'rounds', 'only', 'mtu', 'measure', 'profile'] as const;
+const MEASURES = ['tcp1', 'tcp4', 'udp64', 'ping'] as const;
+type Measure = (typeof MEASURES)[number];
+
+/** The figures of a row; digits after the point. */
+const FIGURES = {
+  tcp1_gbps: 2,
+  tcp4_gbps: 2,
+  udp64_pps: 0,
+  ping_avg_us: 1,
+  ping_p99_us: 1,
+  cpu_s_per_gb: 2,
+} as const;
+type Figure = keyof typeof FIGURES;
+type Sample = Partial<Record<Figure, number>>;
+
+/** Each row's samples, one per round. */
+type Samples = ReadonlyMap<string, Sample[]>;
+
+/** Name in the result, row, row that it is compared with. */
+const COMPARED = [
+  ['user_vxlan_vs_kernel', 'user-vxlan-batched', 'kernel-vxlan'],
+  ['user_vxlan_tuntap_vs_kernel', 'user-vxlan-tuntap', 'kernel-vxlan'],
+  ['user_udp_vs_kernel', 'user-udp-batched', 'kernel-vxlan'],
+  ['kernel_backend_vs_kernel', 'kernel-backend', 'kernel-vxlan'],
+  ['kernel_vs_no_tunnel', 'kernel-vxlan', 'no-tunnel'],
+] as const;
+
+interface Plan {
+  readonly seconds: number;
+  readonly rounds: number;
+  readonly rows: readonly Row[];
+  readonly mtusBytes: readonly number[];
+  readonly measures: readonly Measure[];
+  /** Flags of node for our processes. */
+  readonly nodeFlags: readonly string[];
+}
+
+export const DATAPLANE: Bench = {
+  name: 'dataplane',
+  summary:
+    'throughput, small packets, round trips and CPU of every backend (--seconds, --rounds, --only, --mtu, --measure, --profile)',
+  run: runDataplane,
+};
+
+async function runDataplane(
+  args: readonly string[],
+  say: (line: string) => void,
+  signal: AbortSignal,
+): Promise<BenchResult> {
+  const plan = readPlan(args);
+  const rows: Record<string, unknown>[] = [];
+  const ratios: Record<string, number | null> = {};
+  for (const mtuBytes of plan.mtusBytes) {
+    const samples = await measureAll(plan, mtuBytes, say, signal);
+    for (const [name, taken] of samples) rows.push({ name: `${name}-${mtuBytes}`, ...medians(taken) });
+    const suffix = mtuBytes === MTUS_BYTES[0] ? '' : `_${mtuBytes}`;
+    Object.assign(ratios, compare(samples, suffix));
+  }
+  return { json: { rows, ratios }, text: asText(rows, ratios) };
+}
+
+function readPlan(args: readonly string[]): Plan {
+  const options = readOptions(args, OPTIONS);
+  const names = ROWS.map(({ name }) => name);
+  const only = chosen('only', options.only, names);
+  return {
+    seconds: countOption('seconds', options.seconds, 3),
+    rounds: countOption('rounds', options.rounds, 3),
+    rows: ROWS.filter(({ name }) => only.includes(name)),
+    mtusBytes: chosen('mtu', options.mtu, MTUS_BYTES.map(String)).map(Number),
+    measures: chosen('measure', options.measure, MEASURES),
+    nodeFlags: options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profile}`],
+  };
+}
+
+/** A list such as `a,b`, all of which must be accepted; all where nothing was given. */
+function chosen<T extends string>(name: string, text: string | undefined, accepted: readonly T[]): readonly T[] {
+  if (text === undefined) return accepted;
+  return text.split(',').map((word) => {
+    const found = accepted.find((candidate) => candidate === word);
+    if (found !== undefined) return found;
+    throw new ExitError(EXIT.usage, `--${name} "${word}" is not accepted; accepted: ${accepted.join(', ')}`);
+  });
+}
+
+async function measureAll(
+  plan: Plan,
+  mtuBytes: number,
+  say: (line: string) => void,
+  signal: AbortSignal,
+): Promise<Samples> {
+  const standing = new Map<string, StandingRow>();
+  const samples = new Map<string, Sample[]>(plan.rows.map(({ name }) => [name, []]));
+  try {
+    for (const row of plan.rows) {
+      const raised = await raise(row, mtuBytes, plan.nodeFlags);
+      standing.set(row.name, raised);
+      await startServer(raised);
+    }
+    for (let round = 1; round <= plan.rounds; round++) {
+      for (const [name, row] of standing) {
+        signal.throwIfAborted();
+        const sample = await measureRow(row, plan, signal);
+        samples.get(name)?.push(sample);
+        say(`MTU ${mtuBytes}, round ${round} of ${plan.rounds}, ${name}: ${JSON.stringify(medians([sample]))}`);
+      }
+    }
+    return samples;
+  } finally {
+    for (const { pair } of standing.values()) await pair.remove();
+  }
+}
+
+async function measureRow(row: StandingRow, { measures, seconds }: Plan, signal: AbortSignal): Promise<Sample> {
+  const sample: Sample = {};
+  for (const measure of measures) {
+    switch (measure) {
+      case 'tcp1': {
+        const { gbps, cpuSecondsPerGb } = await measureTcp(row, 1, seconds, signal);
+        Object.assign(sample, { tcp1_gbps: gbps, cpu_s_per_gb: cpuSecondsPerGb });
+        break;
+      }
+      case 'tcp4':
+        sample.tcp4_gbps = (await measureTcp(row, 4, seconds, signal)).gbps;
+        break;
+      case 'udp64':
+        sample.udp64_pps = await measureSmallPackets(row, seconds, signal);
+        break;
+      case 'ping': {
+        const { averageUs, p99Us } = await measurePing(row, signal);
+        Object.assign(sample, { ping_avg_us: averageUs, ping_p99_us: p99Us });
+      }
+    }
+  }
+  return sample;
+}
+
+function medians(samples: readonly Sample[]): Record<Figure, number | null> {
+  const figures = Object.entries(FIGURES) as [Figure, number][];
+  return Object.fromEntries(
+    figures.map(([figure, digits]) => [figure, rounded(median(valuesOf(samples, figure)), digits)]),
+  ) as Record<Figure, number | null>;
+}
+
+function valuesOf(samples: readonly Sample[], figure: Figure): number[] {
+  return samples.map((sample) => sample[figure]).filter((value) => value !== undefined);
+}
+
+/** `<name>_tcp1` and so on; for round trips the difference, in microseconds, which is what their aim is about. */
+function compare(samples: Samples, suffix: string): Record<string, number | null> {
+  const result: Record<string, number | null> = {};
+  for (const [name, row, base] of COMPARED) {
+    const [own, other] = [samples.get(row), samples.get(base)];
+    if (own === undefined || other === undefined) continue;
+    const within = (figure: Figure, of: (a: number, b: number) => number): number =>
+      median(own.map((sample, i) => of(sample[figure] ?? Number.NaN, other[i]?.[figure] ?? Number.NaN)));
+    for (const figure of ['tcp1_gbps', 'tcp4_gbps', 'udp64_pps'] as const) {
+      const short = figure.replace(/_.*/, '');
+      result[`${name}_${short}${suffix}`] = rounded(
+        within(figure, (a, b) => a / b),
+        3,
+      );
+    }
+    result[`${name}_ping_added_us${suffix}`] = rounded(
+      within('ping_avg_us', (a, b) => a - b),
+      1,
+    );
+  }
+  return result;
+}
+
+function asText(rows: readonly Record<string, unknown>[], ratios: Readonly<Record<string, number | null>>): string {
+  const figures = Object.keys(FIGURES);
+  const line = (name: string, cells: readonly string[]): string =>
+    name.padEnd(26) + cells.map((cell) => cell.padStart(14)).join('');
+  return [
+    line('', figures),
+    ...rows.map((row) =>
+      line(
+        String(row['name']),
+        figures.map((figure) => String(row[figure] ?? '-')),
+      ),
+    ),
+    '',
+    ...Object.entries(ratios).map(([name, value]) => `${name.padEnd(50)}${String(value ?? '-').padStart(10)}`),
+  ].join('\n');
+}

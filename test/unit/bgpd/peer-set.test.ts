@@ -1,0 +1,163 @@
+// Peers by the registry: made, replaced and removed, but never while a session is established.
+// Two sets face to face over a network in memory.
+
+import { pino } from 'pino';
+import { beforeEach, expect, test } from 'vitest';
+import type { NodeRecord } from '../../../bgpd/mesh/node-record.ts';
+import { PeerSet } from '../../../bgpd/peer-set.ts';
+import type { Open } from '../../../bgpd/session/message.ts';
+import { NOTIFICATION, notification } from '../../../bgpd/session/notification.ts';
+import { address } from '../../../lib/net/address.ts';
+import { FakeClock } from '../../fakes/fake-clock.ts';
+import { FakeNetwork } from '../../fakes/fake-network.ts';
+
+const A = recordOf('a', 1);
+const B = recordOf('b', 2);
+const C = recordOf('c', 3);
+
+let clock: FakeClock;
+let network: FakeNetwork;
+let log: string[];
+let a: PeerSet;
+let b: PeerSet;
+
+beforeEach(() => {
+  clock = new FakeClock();
+  network = new FakeNetwork(clock, () => 1);
+  log = [];
+  a = peerSet(A);
+  b = peerSet(B);
+  network.listen(A, a.accept);
+  network.listen(B, b.accept);
+});
+
+test('a session with every other node, none with itself', () => {
+  meet();
+  expect([...a.members.keys()]).toEqual(['b']);
+  expect(a.members.get('b')?.peer.established).toBe(true);
+  expect(log.sort()).toEqual(['a: up b', 'b: up a']);
+});
+
+test('a node that is gone from the registry: removed at once where there is no session', () => {
+  a.setNodes(nodes(A, C));
+  a.setNodes(nodes(A));
+  expect(a.members.size).toBe(0);
+  expect(log).toEqual(['a: removed c']);
+});
+
+test('where there is one, it stays until it ends by itself', () => {
+  meet();
+  a.setNodes(nodes(A));
+  clock.advance(60_000);
+  expect(a.members.get('b')?.peer.established).toBe(true);
+  network.breakAll();
+  clock.advance(10);
+  expect(log.slice(2).sort()).toEqual(['a: down b', 'b: down a']);
+  a.settle('b');
+  expect(a.members.size).toBe(0);
+});
+
+test('gone and back in the registry: the same session', () => {
+  meet();
+  a.setNodes(nodes(A));
+  a.setNodes(nodes(A, B));
+  network.breakAll();
+  clock.advance(10_000);
+  expect(a.members.get('b')?.peer.status()).toMatchObject({ state: 'Established', sessions: 2 });
+});
+
+test('a record that changed: dialled at its new place when the session has ended', () => {
+  meet();
+  const moved = { ...B, port: 1791 };
+  network.stopListening(B);
+  network.listen(moved, b.accept);
+  a.setNodes(nodes(A, moved));
+  expect(a.members.get('b')?.record).toBe(B);
+  network.breakAll();
+  clock.advance(10);
+  a.settle('b');
+  expect(a.members.get('b')?.record).toBe(moved);
+  clock.advance(10_000);
+  expect(a.members.get('b')?.peer.established).toBe(true);
+});
+
+test('the new life of a node dials before the session of its former life was seen to end', () => {
+  meet();
+  const reborn = { ...B, routerId: address('10.0.0.22') };
+  // The former life is gone without a word.
+  network.silence();
+  b = peerSet(reborn);
+  network.listen(reborn, b.accept);
+  a.setNodes(nodes(A, reborn));
+  expect(a.members.get('b')?.record).toBe(B);
+  b.setNodes(nodes(A, reborn));
+  clock.advance(100);
+  expect(a.members.get('b')?.record).toBe(reborn);
+  expect(a.members.get('b')?.peer.established).toBe(true);
+  expect(log).toContain('a: down b');
+});
+
+test('an OPEN of a node that is not registered, and one in our own name, are refused', () => {
+  a.setNodes(nodes(A, B));
+  const connection = { send: () => true, close: () => undefined };
+  expect(a.accept(openOf(C), connection)).toMatchObject(NOTIFICATION.connectionRejected);
+  expect(a.accept(openOf(A), connection)).toMatchObject(NOTIFICATION.connectionRejected);
+});
+
+test('only peers that have something to get are woken', () => {
+  meet();
+  const asked: string[] = [];
+  a.setNodes(nodes(A, B, C));
+  a.wake((name) => {
+    asked.push(name);
+    return false;
+  });
+  expect(asked).toEqual(['b']);
+});
+
+test('stop ends every session with the reason', () => {
+  meet();
+  a.stop(notification('administrativeShutdown', 'bye'));
+  clock.advance(10);
+  expect(b.members.get('a')?.peer.status().whyDown).toBe('the peer sent Cease, administrative shutdown: bye');
+});
+
+function meet(): void {
+  a.setNodes(nodes(A, B));
+  b.setNodes(nodes(A, B));
+  clock.advance(5_000);
+}
+
+function peerSet(own: NodeRecord): PeerSet {
+  const { name } = own;
+  return new PeerSet({
+    open: openOf(own),
+    dialler: network.dialler(),
+    clock,
+    log: pino({ level: 'silent' }),
+    owner: (record) => ({
+      up: () => log.push(`${name}: up ${record.name}`),
+      down: () => log.push(`${name}: down ${record.name}`),
+      received: () => undefined,
+      pull: () => undefined,
+      sent: () => undefined,
+      failed: () => undefined,
+      stateChanged: () => undefined,
+    }),
+    removed: (peer) => log.push(`${name}: removed ${peer}`),
+  });
+}
+
+function nodes(...records: readonly NodeRecord[]): ReadonlyMap<string, NodeRecord> {
+  return new Map(records.map((record) => [record.name, record]));
+}
+
+function recordOf(name: string, n: number): NodeRecord {
+  const at = address(`10.0.0.${n}`);
+  return { name, address: at, port: 1790, asn: 64_512, routerId: at };
+}
+
+function openOf({ name, asn, routerId }: NodeRecord): Open {
+  const capabilities = { families: [4], routeRefresh: true } as const;
+  return { version: 1, asn, holdTimeSeconds: 9, routerId, node: name, capabilities };
+}
