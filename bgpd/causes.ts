@@ -1,4 +1,6 @@
 // Makes causes: ids and stamps for what this daemon is the first to see. What others saw is carried on unchanged.
+//
+// `decidedUnixUs` is 0 until the cause leaves in the feed: `decided` stamps it then.
 
 import type { Cause } from '../lib/feed/feed.ts';
 import type { Clock } from '../lib/run/clock.ts';

@@ -1,4 +1,6 @@
 // bgpd's settings: the table that is also its --help, and their typed form.
+//
+// Names shared with flanneld (etcd, run folder, status) mean the same there; an empty text means "not given".
 
 import { hostname } from 'node:os';
 import { type Address, parseAddress } from '../lib/net/address.ts';
@@ -47,7 +49,7 @@ const SETTINGS = {
   ),
   address: optionalAddress(
     'an IP address',
-    "Underlay address of this node: where it listens, and NEXT_HOP of its routes. Empty: as in flanneld's feed.",
+    "Underlay address at which peers reach this node. Empty: the endpoint of the local group in flanneld's feed.",
   ),
   'listen-address': optionalAddress(
     'an IP address',

@@ -91,13 +91,13 @@ class NodeBringUp {
     const address = config.address ?? localEndpoint(view);
     if (address === undefined || context.signal.aborted) return;
     if (this.node !== undefined) {
-      this.node.move(address).catch(context.fail);
+      this.node.move(address).catch((error: unknown) => context.fail(error));
       this.node.gate.check();
       return;
     }
     try {
       this.node = new Node(this.#options, address);
-      this.node.start().catch(context.fail);
+      this.node.start().catch((error: unknown) => context.fail(error));
     } catch (error) {
       context.fail(error);
     }

@@ -1,4 +1,6 @@
-// Prometheus metrics of bgpd. Gauges are set where things change; nothing is computed at scrape time.
+// Prometheus metrics of bgpd, as the calls that its parts make when something happens.
+//
+// Gauges are set where things change; nothing is computed at scrape time.
 
 import type { Metrics } from '../lib/run/status-server.ts';
 import type { Message } from './session/message.ts';

@@ -75,7 +75,7 @@ export class Node {
       table,
       causes: this.#causes,
       address: () => this.#address,
-      onPublished: () => this.#metrics.routes(this.rib.size, table.routeCount, this.#ribFeed.originated),
+      onPublished: () => this.#metrics.routes(this.rib.size, table.routeCount, this.rib.originated),
     });
     this.speaker = new Speaker({
       open: this.#open(),
@@ -119,7 +119,8 @@ export class Node {
     await this.#listen();
     const { config, context, registry, clock } = this.#options;
     if (registry === undefined || context.signal.aborted) return;
-    const { log, signal, fail } = context;
+    const { log, signal } = context;
+    const fail = (error: unknown): void => context.fail(error);
     const common = { registry, prefix: config.nodePrefix, log };
     this.#registration = new Registration({ ...common, clock, record: () => this.#record(), conflict: fail });
     this.#registration.run(signal).catch(fail);

@@ -6,7 +6,7 @@
 import type { Cause, FeedEvent, FeedGroup } from '../lib/feed/feed.ts';
 import type { FeedTable } from '../lib/feed/feed-table.ts';
 import type { FeedChange, FeedView } from '../lib/feed/feed-view.ts';
-import { type Address, familyOf } from '../lib/net/address.ts';
+import type { Address } from '../lib/net/address.ts';
 import type { Prefix } from '../lib/net/prefix.ts';
 import type { Causes } from './causes.ts';
 import type { Rib } from './rib/rib.ts';
@@ -16,7 +16,7 @@ export interface RibFeedOptions {
   readonly view: FeedView;
   readonly table: FeedTable;
   readonly causes: Causes;
-  /** NEXT_HOP of local routes, unless their group has an endpoint of another family. */
+  /** NEXT_HOP of local routes whose group has no endpoint. */
   readonly address: () => Address;
   /** The feed or what is originated may have changed. */
   readonly onPublished: () => void;
@@ -26,15 +26,9 @@ export class RibFeed {
   readonly #options: RibFeedOptions;
   /** What each local group is originated with. */
   readonly #localGroups = new Map<number, Address>();
-  readonly #originated = new Set<Prefix>();
 
   constructor(options: RibFeedOptions) {
     this.#options = options;
-  }
-
-  /** How many prefixes start here. */
-  get originated(): number {
-    return this.#originated.size;
   }
 
   /** Puts what the RIB decided into the feed. */
@@ -93,21 +87,20 @@ export class RibFeed {
       const group = view.groupOf(prefix);
       const nextHop = group === undefined ? undefined : this.#localGroups.get(group);
       if (nextHop !== undefined) {
-        this.#originated.add(prefix);
         const same = local.get(nextHop);
         if (same === undefined) local.set(nextHop, [prefix]);
         else same.push(prefix);
-      } else if (this.#originated.delete(prefix)) {
+      } else {
         gone.push(prefix);
       }
     }
-    if (gone.length > 0) this.publish(rib.withdrawLocal(gone, cause), cause);
+    // Most of these never started here; to take back what is not there does nothing.
+    if (gone.length > 0 && rib.originated > 0) this.publish(rib.withdrawLocal(gone, cause), cause);
     for (const [nextHop, ofNextHop] of local) this.publish(rib.originate(nextHop, ofNextHop, cause), cause);
   }
 
-  /** On a node with two underlay families each family's subnet has the endpoint of its own. */
+  /** The endpoint is what other nodes' flannelds know this node by: only that resolves there. */
   #nextHopOf({ endpoint }: FeedGroup): Address {
-    const address = this.#options.address();
-    return endpoint !== undefined && familyOf(endpoint) !== familyOf(address) ? endpoint : address;
+    return endpoint ?? this.#options.address();
   }
 }

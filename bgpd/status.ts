@@ -114,7 +114,7 @@ function routesStatus(rib: Rib): unknown {
       reason: reasonOf(best !== undefined, explanation.decidedBy),
     });
   }
-  return { count: rib.size, shown: shown.length, list: shown };
+  return { count: rib.size, attributeSets: rib.attributeSets, shown: shown.length, list: shown };
 }
 
 function reasonOf(hasBest: boolean, decidedBy: StepName | undefined): string {

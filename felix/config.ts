@@ -1,4 +1,6 @@
 // felix's settings: the table that is also its --help, and their typed form.
+//
+// Every flag has a variable FELIX_<FLAG>; see lib/run/settings.ts for who wins.
 
 import { hostname } from 'node:os';
 import { LOG_LEVELS, type LogLevel } from '../lib/run/log.ts';

@@ -66,6 +66,8 @@ class Felix {
   readonly #view = new FeedView();
   readonly #reconciler: Reconciler;
   readonly #repairs: Record<Drift, number> = { deleted: 0, added: 0, modified: 0 };
+  /** Since the last pass. */
+  #repairing: Record<Drift, number> = { deleted: 0, added: 0, modified: 0 };
   #feed: FeedClient | undefined;
   #cancelHold = (): void => undefined;
   #cancelResync = (): void => undefined;
@@ -152,17 +154,25 @@ class Felix {
     this.#meters.listings(this.#reconciler.mirror.listings);
     if (summary === undefined) return;
     this.#meters.pass(summary);
+    this.#logDrift();
     logPass(this.#context.log, summary);
     if (this.#forwardsIpv6()) this.#world.forwarding.ensure(true);
   }
 
   #drifted(drifts: readonly Drift[]): void {
     this.#meters.drifted(drifts);
-    for (const kind of drifts) this.#repairs[kind]++;
-    this.#context.log.info(
-      { changes: drifts.length, kind: drifts[0] },
-      'somebody else changed what is ours: repairing',
-    );
+    for (const kind of drifts) {
+      this.#repairs[kind]++;
+      this.#repairing[kind]++;
+    }
+  }
+
+  /** One line for each pass, however many routes somebody flushed. */
+  #logDrift(): void {
+    const { deleted, added, modified } = this.#repairing;
+    if (deleted + added + modified === 0) return;
+    this.#context.log.info({ deleted, added, modified }, 'somebody else changed what is ours: repaired');
+    this.#repairing = { deleted: 0, added: 0, modified: 0 };
   }
 
   #forwardsIpv6(): boolean {

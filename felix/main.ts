@@ -1,4 +1,6 @@
-// felix: makes the kernel's forwarding table agree with what the feed says. See daemon.ts for what it is made of.
+// felix: makes the kernel's forwarding table agree with what the feed says.
+//
+// Reads argv and environment only; see daemon.ts for what it is made of.
 
 import { runDaemon, runMain } from '../lib/run/lifecycle.ts';
 import { createLogger } from '../lib/run/log.ts';

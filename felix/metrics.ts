@@ -1,4 +1,6 @@
 // felix's Prometheus metrics, and the log line of each pass: what changed in the FIB, why, and how long each stage took.
+//
+// Gauges are set after each pass; nothing is computed when they are asked for.
 
 import type { FeedState } from '../lib/feed/feed-client.ts';
 import type { Logger } from '../lib/run/log.ts';

@@ -1,4 +1,5 @@
-// Loc-RIB of one family: which candidate paths each prefix has, and what was decided (RFC 4271 section 3.2).
+// Adj-RIBs-In and Loc-RIB of one family: which candidate path each peer gave for each prefix, and what was decided
+// (RFC 4271 section 3.2). One structure holds both: the candidates of a prefix *are* its entries in the Adj-RIBs-In.
 //
 // Prefixes with the same candidates share one `PathList` and one decision. A peer that dies costs one decision per list,
 // not per prefix: its paths are taken out of the lists in place and the prefixes never move. That may leave two lists of
@@ -46,6 +47,8 @@ export class LocRib {
   readonly #lists = new Set<OwnedList>();
   /** One list per content, the one to which prefixes are added. */
   readonly #byContent = new Map<string, OwnedList>();
+  /** Size of each peer's Adj-RIB-In. */
+  readonly #counts = new Map<string, number>();
 
   constructor(context: DecisionContext) {
     this.#context = context;
@@ -62,6 +65,11 @@ export class LocRib {
 
   list(prefix: Prefix): PathList | undefined {
     return this.#destinations.get(prefix);
+  }
+
+  /** How many prefixes have a path of this peer. */
+  count(peer: string): number {
+    return this.#counts.get(peer) ?? 0;
   }
 
   /** Prefixes in order of first appearance. */
@@ -85,8 +93,11 @@ export class LocRib {
     }
     const changes: RibChange[] = [];
     for (const [from, { to, moved }] of targets) {
+      if (moved.length === 0) continue;
       if (from !== undefined) this.#dropIfEmpty(from);
-      if (moved.length > 0) changes.push({ type: 'moved', prefixes: moved, from, to });
+      const change = (path === undefined ? 0 : moved.length) - (hasPathOf(from, peer) ? moved.length : 0);
+      if (change !== 0) this.#counts.set(peer, this.count(peer) + change);
+      changes.push({ type: 'moved', prefixes: moved, from, to });
     }
     return changes;
   }
@@ -94,8 +105,9 @@ export class LocRib {
   /** Takes away every path of `peer`: a decision per list; only prefixes without another path are touched one by one. */
   removePeer(peer: string): RibChange[] {
     const changes: RibChange[] = [];
+    this.#counts.delete(peer);
     for (const list of this.#lists) {
-      if (!list.paths.some((path) => path.source.peer === peer)) continue;
+      if (!hasPathOf(list, peer)) continue;
       const paths = list.paths.filter((path) => path.source.peer !== peer);
       if (paths.length === 0) {
         changes.push({ type: 'moved', prefixes: this.#discard(list), from: list, to: undefined });
@@ -171,4 +183,8 @@ export class LocRib {
 
 function contentKey(paths: readonly Path[]): string {
   return paths.map((path) => path.id).join(' ');
+}
+
+function hasPathOf(list: PathList | undefined, peer: string): boolean {
+  return list?.paths.some((path) => path.source.peer === peer) ?? false;
 }

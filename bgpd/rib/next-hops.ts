@@ -17,11 +17,6 @@ export class NextHopTable {
   readonly #groups = new Map<number, FeedGroup>();
   readonly #byEndpoint = new Map<Address, Set<number>>();
 
-  /** How many endpoints can be reached. */
-  get size(): number {
-    return this.#byEndpoint.size;
-  }
-
   /** Takes a group as it now is. Gives the endpoints whose resolution may have changed. */
   set(group: FeedGroup): ReadonlySet<Address> {
     const affected = new Set(this.remove(group.id));

@@ -82,11 +82,6 @@ export class PathGroups {
     return this.#events(batch);
   }
 
-  /** Id of the group that carries the prefixes of this list; `undefined` where they are not in the feed. */
-  groupId(list: PathList): number | undefined {
-    return this.#groupOf.get(list)?.id;
-  }
-
   #applyMove(batch: Batch, prefixes: readonly Prefix[], from: PathList | undefined, to: PathList | undefined): void {
     const before = from && this.#groupOf.get(from);
     const after = to && (this.#groupOf.get(to) ?? this.#assign(batch, to, this.#plan(to)));
@@ -108,7 +103,7 @@ export class PathGroups {
   /** The lists of a group may no longer agree: those with the most prefixes keep the group, the others leave it. */
   #replan(batch: Batch, group: Group, decided: ReadonlySet<PathList>): void {
     const current: Plan = { key: group.key, content: group.content };
-    const parts = new Map<string, { plan: Plan; readonly lists: PathList[]; prefixes: number }>();
+    const parts = new Map<string, { readonly plan: Plan; readonly lists: PathList[]; prefixes: number }>();
     for (const list of [...group.lists]) {
       const plan = decided.has(list) ? this.#plan(list) : current;
       if (plan === undefined) {
@@ -117,8 +112,6 @@ export class PathGroups {
         continue;
       }
       const part = parts.get(plan.key) ?? { plan, lists: [], prefixes: 0 };
-      // A list that was decided again knows the next hops of now.
-      if (decided.has(list)) part.plan = plan;
       part.lists.push(list);
       part.prefixes += list.prefixes.size;
       parts.set(plan.key, part);

@@ -1,16 +1,15 @@
 // The three RIBs of one speaker, wired: peers and local routes go in, RouteFeed events and messages for peers come out.
 //
-//   update ─▶ checks ─▶ Adj-RIB-In ─▶ Loc-RIB ─▶ path groups ─▶ feed events (returned at once)
-//   local routes ────────────────────▶    │   └─▶ update groups ─▶ messages (pulled per peer by `nextUpdates`)
-//   next hops ───────────────────────▶ decide again
+//   update ─▶ checks ─▶ Adj-RIB-In, Loc-RIB ─▶ path groups ─▶ feed events (returned at once)
+//   local routes ──────────▶          │     └─▶ update groups (Adj-RIB-Out) ─▶ messages (pulled by `nextUpdates`)
+//   next hops ─────────────────▶ decide again
 //
-// The returned events carry no cause: the caller gave it and stamps it. Pure and synchronous: the same object serves a real node and a simulated one. Families never mix, so each has its own
-// RIBs; path group ids are unique over both.
+// The returned events carry no cause: the caller gave it and stamps it. Pure and synchronous: the same object serves a
+// real node and a simulated one. Families never mix, so each has its own RIBs; path group ids are unique over both.
 
 import type { Cause, FeedEvent, FeedGroup } from '../../lib/feed/feed.ts';
 import type { Address, Family } from '../../lib/net/address.ts';
 import { type Prefix, prefixFamily } from '../../lib/net/prefix.ts';
-import { AdjRibIn } from './adj-rib-in.ts';
 import { FAMILIES, localAttributes, type RouterId } from './attributes.ts';
 import { type DecisionContext, type Explanation, explain } from './decision.ts';
 import { LocRib, type RibChange } from './loc-rib.ts';
@@ -62,7 +61,6 @@ interface FamilyRib {
 interface PeerState {
   readonly peer: RibPeer;
   readonly source: PathSource;
-  readonly adjRibIn: ReadonlyMap<Family, AdjRibIn>;
   readonly out: Map<Family, { readonly group: UpdateGroup; readonly cursor: Cursor }>;
 }
 
@@ -92,6 +90,11 @@ export class Rib {
     return FAMILIES.reduce((sum, family) => sum + this.#family(family).locRib.size, 0);
   }
 
+  /** How many prefixes start here, both families. */
+  get originated(): number {
+    return FAMILIES.reduce((sum, family) => sum + this.#family(family).locRib.count(LOCAL_PEER), 0);
+  }
+
   get attributeSets(): number {
     return this.#paths.attributeSets;
   }
@@ -109,8 +112,7 @@ export class Rib {
       const group = this.#updateGroup(family, peer.kind);
       return [family, { group, cursor: group.join(peer.name) }] as const;
     });
-    const adjRibIn = new Map(peer.families.map((family) => [family, new AdjRibIn()] as const));
-    this.#peers.set(peer.name, { peer, source, adjRibIn, out: new Map(out) });
+    this.#peers.set(peer.name, { peer, source, out: new Map(out) });
   }
 
   /** A session ended: its routes are gone. */
@@ -130,20 +132,19 @@ export class Rib {
   /** An UPDATE of an established peer, already valid as a message. */
   receive(name: string, update: Update, cause: Cause | undefined): Received {
     const state = this.#peers.get(name);
-    const adjRibIn = state?.adjRibIn.get(update.family);
-    if (state === undefined || adjRibIn === undefined) return { events: [], refused: undefined };
+    if (!state?.out.has(update.family)) return { events: [], refused: undefined };
     const { locRib } = this.#family(update.family);
     const { announced } = update;
     const attributes = update.attributes && importAttributes(update.attributes, state.peer.kind);
     const refused = attributes === undefined ? undefined : refuseImport(attributes, state.peer, this.#settings);
     const gone = refused === undefined ? update.withdrawn : [...update.withdrawn, ...announced];
-    const changes = locRib.replace(name, undefined, adjRibIn.withdraw(gone));
+    const changes = locRib.replace(name, undefined, gone);
     if (attributes === undefined || refused !== undefined) {
       return { events: this.#follow(update.family, changes, cause), refused };
     }
     const path = this.#paths.path(state.source, attributes);
     const events = this.#follow(update.family, changes, cause);
-    const news = locRib.replace(name, path, adjRibIn.announce(path, announced));
+    const news = locRib.replace(name, path, announced);
     return { events: [...events, ...this.#follow(update.family, news, cause)], refused };
   }
 
@@ -196,8 +197,10 @@ export class Rib {
     if (state === undefined) return undefined;
     let received = 0;
     let advertised = 0;
-    for (const adjRibIn of state.adjRibIn.values()) received += adjRibIn.size;
-    for (const { group } of state.out.values()) advertised += group.size;
+    for (const [family, { group }] of state.out) {
+      received += this.#family(family).locRib.count(name);
+      advertised += group.size;
+    }
     return { received, advertised };
   }
 

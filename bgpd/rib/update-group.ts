@@ -1,11 +1,13 @@
 // Adj-RIB-Out of all peers of equal export rules, one family: what they are told, computed and packed once for all.
 //
-// It is a log: a map from prefix to what is announced, in order of last change, and each peer has a cursor in it. A slow
-// peer is simply behind; when it catches up it gets the newest state of each prefix once, so nothing queues and nothing
-// is lost. A withdrawn prefix stays as an entry without route until every cursor has passed it.
+// It is a log in order of last change, and each peer has a position in it. A slow peer is simply behind; when it catches
+// up it gets the newest state of each prefix once, so nothing queues and nothing is lost. A prefix that changes again
+// leaves a hole and goes to the end; a withdrawn one stays as an entry without route until every peer has passed it.
 //
-// A cursor is a live iterator over the map (ECMAScript 24.1.5: it sees what is appended). An iterator that reached the end
-// is finished for good, so a cursor never steps past the newest entry, and the newest entry is never purged.
+//   index     0    1    2    3    4    5        b has been sent 0 to 2, c everything
+//   prefix   p1    -   p3   p4   p2   p5        "-": p2 changed and moved to 4
+//   route     x         x   (withdrawn)  y  x
+//                       b▲                  c▲
 
 import type { Cause } from '../../lib/feed/feed.ts';
 import type { Family } from '../../lib/net/address.ts';
@@ -16,8 +18,11 @@ import type { Path } from './path.ts';
 import { type ExportRules, exportAttributes } from './route-rules.ts';
 import type { Update } from './update.ts';
 
-/** Entries without route beyond which the log is purged, if they are also the majority. */
-const PURGE_AT = 1024;
+/** Useless entries beyond which the log is compacted, if they are also the majority: so it costs little per change. */
+const COMPACT_AT = 64;
+
+/** Messages in one stretch: where every prefix has attributes of its own, packing is what takes the time. */
+const STRETCH_UPDATES_MAX = 128;
 
 /** Packed stretches kept for the peers that follow. */
 const STRETCHES_MAX = 256;
@@ -28,19 +33,12 @@ interface Exported {
   readonly peer: string;
 }
 
-interface Entry {
-  readonly sequence: number;
-  readonly exported: Exported | undefined;
-  readonly cause: Cause | undefined;
-}
-
 /** Where one peer is in the log. Only its group steps it. */
 export interface Cursor {
   readonly peer: string;
-  readonly iterator: IterableIterator<readonly [Prefix, Entry]>;
-  /** Sequence of the last entry that was taken. */
-  seen: number;
-  /** The initial update ends with this sequence; `undefined` once END-OF-RIB was given. */
+  /** Index of the next entry. */
+  position: number;
+  /** The initial update ends before this index; `undefined` once END-OF-RIB was given. */
   initialEnd: number | undefined;
 }
 
@@ -60,13 +58,17 @@ interface Stretch {
 export class UpdateGroup {
   readonly #family: Family;
   readonly #rules: ExportRules;
-  readonly #log = new Map<Prefix, Entry>();
   readonly #cursors = new Set<Cursor>();
   readonly #exported = new WeakMap<Path, Exported | null>();
   /** By `stretchKey`; emptied by every change. */
   readonly #stretches = new Map<number, Stretch>();
-  #sequence = 0;
-  #withdrawnEntries = 0;
+  /** The log: three columns, and where each prefix stands in it. */
+  #prefixes: (Prefix | undefined)[] = [];
+  #routes: (Exported | undefined)[] = [];
+  #causes: (Cause | undefined)[] = [];
+  readonly #indexOf = new Map<Prefix, number>();
+  /** Prefixes that stand there as withdrawn. */
+  #withdrawn = 0;
 
   /** Starts with what the Loc-RIB holds. */
   constructor(family: Family, rules: ExportRules, locRib: LocRib) {
@@ -80,7 +82,7 @@ export class UpdateGroup {
 
   /** How many prefixes are announced. */
   get size(): number {
-    return this.#log.size - this.#withdrawnEntries;
+    return this.#indexOf.size - this.#withdrawn;
   }
 
   /** How many peers it serves. */
@@ -101,12 +103,13 @@ export class UpdateGroup {
       const prefixes = change.type === 'moved' ? change.prefixes : change.list.prefixes;
       for (const prefix of prefixes) this.#set(prefix, exported, cause);
     }
-    if (this.#withdrawnEntries > PURGE_AT && this.#withdrawnEntries > this.#log.size / 2) this.#purge();
+    const useless = this.#prefixes.length - this.size;
+    if (useless > COMPACT_AT && useless > this.size) this.#compact();
   }
 
   /** A peer that knows nothing yet; it gets everything, then END-OF-RIB. */
   join(peer: string): Cursor {
-    const cursor: Cursor = { peer, iterator: this.#log.entries(), seen: 0, initialEnd: this.#sequence };
+    const cursor: Cursor = { peer, position: 0, initialEnd: this.#prefixes.length };
     this.#cursors.add(cursor);
     return cursor;
   }
@@ -117,24 +120,23 @@ export class UpdateGroup {
 
   /** Whether `next` would give something. */
   hasNext(cursor: Cursor): boolean {
-    return cursor.seen < this.#sequence || cursor.initialEnd !== undefined;
+    return cursor.position < this.#prefixes.length || cursor.initialEnd !== undefined;
   }
 
   /** The next messages for this peer, from at most `maxPrefixes` entries; `undefined` where it has everything. */
   next(cursor: Cursor, maxPrefixes: number): Outgoing | undefined {
     if (!this.hasNext(cursor)) return undefined;
     const updates: Update[] = [];
-    if (cursor.seen < this.#sequence) {
-      const known = this.#stretches.get(stretchKey(cursor));
-      const stretch = known ?? this.#pack(cursor, maxPrefixes);
-      if (known !== undefined) this.#step(cursor, () => cursor.seen < known.end);
+    if (cursor.position < this.#prefixes.length) {
+      const stretch = this.#stretch(cursor, maxPrefixes);
+      cursor.position = stretch.end;
       if (stretch.withdrawn !== undefined) updates.push(stretch.withdrawn);
       // A peer is not told its own path, but must forget what it was told before (RFC 4456 section 8 allows either).
       for (const { update, peer, asWithdrawn } of stretch.announced) {
         updates.push(peer === cursor.peer ? asWithdrawn : update);
       }
     }
-    const endOfRib = cursor.initialEnd !== undefined && cursor.seen >= cursor.initialEnd;
+    const endOfRib = cursor.initialEnd !== undefined && cursor.position >= cursor.initialEnd;
     if (endOfRib) cursor.initialEnd = undefined;
     return { updates, endOfRib };
   }
@@ -151,56 +153,60 @@ export class UpdateGroup {
   }
 
   #set(prefix: Prefix, exported: Exported | undefined, cause: Cause | undefined): void {
-    const before = this.#log.get(prefix);
-    if (before?.exported === exported) return;
-    if (before !== undefined) {
-      this.#log.delete(prefix);
-      if (before.exported === undefined) this.#withdrawnEntries--;
+    const before = this.#indexOf.get(prefix);
+    if (before === undefined) {
+      if (exported === undefined) return;
+    } else {
+      if (this.#routes[before] === exported) return;
+      if (this.#routes[before] === undefined) this.#withdrawn--;
+      this.#prefixes[before] = undefined;
     }
-    if (exported === undefined) this.#withdrawnEntries++;
-    this.#log.set(prefix, { sequence: ++this.#sequence, exported, cause });
+    if (exported === undefined) this.#withdrawn++;
+    this.#indexOf.set(prefix, this.#prefixes.length);
+    this.#prefixes.push(prefix);
+    this.#routes.push(exported);
+    this.#causes.push(cause);
   }
 
-  /** Takes entries while `more` says so, never past the newest. */
-  #step(cursor: Cursor, more: () => boolean, take?: (prefix: Prefix, entry: Entry) => void): void {
-    while (cursor.seen < this.#sequence && more()) {
-      const { value, done } = cursor.iterator.next();
-      if (done) throw new Error('a cursor stepped past the newest entry');
-      const [prefix, entry] = value;
-      cursor.seen = entry.sequence;
-      take?.(prefix, entry);
-    }
-  }
-
-  #pack(cursor: Cursor, maxPrefixes: number): Stretch {
+  #stretch(cursor: Cursor, maxPrefixes: number): Stretch {
     const key = stretchKey(cursor);
+    const known = this.#stretches.get(key);
+    if (known !== undefined) return known;
     // Causes of long ago would be measured as delays: the initial update has none.
-    const initial = cursor.initialEnd !== undefined;
+    const stretch = this.#pack(cursor.position, maxPrefixes, cursor.initialEnd === undefined);
+    if (this.#stretches.size >= STRETCHES_MAX) this.#stretches.clear();
+    if (this.#cursors.size > 1) this.#stretches.set(key, stretch);
+    return stretch;
+  }
+
+  /** Packs entries from an index on: what was withdrawn together, and what has the same attributes together. */
+  #pack(start: number, maxPrefixes: number, withCauses: boolean): Stretch {
     const withdrawn: Prefix[] = [];
-    const announced = new Map<Exported, { readonly prefixes: Prefix[]; cause: Cause | undefined }>();
+    const announced = new Map<Exported, { readonly prefixes: Prefix[]; readonly cause: Cause | undefined }>();
     let withdrawnCause: Cause | undefined;
-    let taken = 0;
-    this.#step(
-      cursor,
-      () => taken++ < maxPrefixes,
-      (prefix, { exported, cause: stamped }) => {
-        const cause = initial ? undefined : stamped;
-        if (exported === undefined) {
-          withdrawn.push(prefix);
-          withdrawnCause ??= cause;
-          return;
-        }
-        const together = announced.get(exported);
-        if (together === undefined) announced.set(exported, { prefixes: [prefix], cause });
-        else {
-          together.prefixes.push(prefix);
-          // The log is in order of change: the first cause of a message is its oldest.
-          together.cause ??= cause;
-        }
-      },
-    );
-    const stretch: Stretch = {
-      end: cursor.seen,
+    let end = start;
+    for (
+      let taken = 0;
+      end < this.#prefixes.length && taken < maxPrefixes && announced.size < STRETCH_UPDATES_MAX;
+      end++
+    ) {
+      const prefix = this.#prefixes[end];
+      if (prefix === undefined) continue;
+      taken++;
+      const exported = this.#routes[end];
+      // The log is in order of change: the first cause of a message is its oldest.
+      const cause = withCauses ? this.#causes[end] : undefined;
+      if (exported === undefined) {
+        withdrawn.push(prefix);
+        withdrawnCause ??= cause;
+        continue;
+      }
+      const together = announced.get(exported);
+      if (together === undefined) announced.set(exported, { prefixes: [prefix], cause });
+      else together.prefixes.push(prefix);
+    }
+    return {
+      end,
       withdrawn: withdrawn.length > 0 ? this.#update(withdrawnCause, { withdrawn }) : undefined,
       announced: [...announced].map(([{ attributes, peer }, { prefixes, cause }]) => ({
         peer,
@@ -208,29 +214,42 @@ export class UpdateGroup {
         asWithdrawn: this.#update(cause, { withdrawn: prefixes }),
       })),
     };
-    if (this.#stretches.size >= STRETCHES_MAX) this.#stretches.clear();
-    if (this.#cursors.size > 1) this.#stretches.set(key, stretch);
-    return stretch;
   }
 
   #update(cause: Cause | undefined, content: Partial<Update>): Update {
     return { family: this.#family, withdrawn: [], announced: [], ...content, ...(cause !== undefined && { cause }) };
   }
 
-  /** Forgets withdrawn prefixes that every peer was told of. The newest entry stays: iterators rest on it. */
-  #purge(): void {
-    let passed = this.#sequence - 1;
-    for (const { seen } of this.#cursors) passed = Math.min(passed, seen);
-    for (const [prefix, { sequence, exported }] of this.#log) {
-      if (sequence > passed) break;
-      if (exported !== undefined) continue;
-      this.#log.delete(prefix);
-      this.#withdrawnEntries--;
+  /** Closes the holes and forgets the withdrawn prefixes that every peer was told of; positions follow. */
+  #compact(): void {
+    const told = Math.min(this.#prefixes.length, ...[...this.#cursors].map(({ position }) => position));
+    const [prefixes, routes, causes] = [this.#prefixes, this.#routes, this.#causes];
+    const newIndex = new Int32Array(prefixes.length + 1);
+    this.#prefixes = [];
+    this.#routes = [];
+    this.#causes = [];
+    for (const [index, prefix] of prefixes.entries()) {
+      newIndex[index] = this.#prefixes.length;
+      if (prefix === undefined) continue;
+      if (routes[index] === undefined && index < told) {
+        this.#indexOf.delete(prefix);
+        this.#withdrawn--;
+        continue;
+      }
+      this.#indexOf.set(prefix, this.#prefixes.length);
+      this.#prefixes.push(prefix);
+      this.#routes.push(routes[index]);
+      this.#causes.push(causes[index]);
+    }
+    newIndex[prefixes.length] = this.#prefixes.length;
+    for (const cursor of this.#cursors) {
+      cursor.position = newIndex[cursor.position] as number;
+      if (cursor.initialEnd !== undefined) cursor.initialEnd = newIndex[cursor.initialEnd];
     }
   }
 }
 
 /** Cursors of equal key are sent the same: where they stand, and whether it is their initial update. */
-function stretchKey({ seen, initialEnd }: Cursor): number {
-  return initialEnd === undefined ? seen : -1 - seen;
+function stretchKey({ position, initialEnd }: Cursor): number {
+  return initialEnd === undefined ? position : -1 - position;
 }

@@ -1,4 +1,6 @@
-// The messages of a session as values. Their protobuf form lives only in exchange-codec.ts.
+// The messages of a session as values (RFC 4271 section 4, RFC 2918, RFC 4724 section 2).
+//
+// Their protobuf form lives only in exchange-codec.ts; an UPDATE's content is rib/update.ts.
 
 import type { Family } from '../../lib/net/address.ts';
 import type { RouterId } from '../rib/attributes.ts';

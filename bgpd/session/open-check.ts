@@ -1,4 +1,6 @@
 // Checks a peer's OPEN against what we sent and what we know of the peer (RFC 4271 section 6.2, RFC 6286).
+//
+// That its fields have the right form is the codec's business.
 
 import type { RouterId } from '../rib/attributes.ts';
 import { type Open, PROTOCOL_VERSION } from './message.ts';

@@ -26,6 +26,9 @@ import {
 /** A timer later than this gets its extra turn. */
 const LATE_MS = 100;
 
+/** The least that a timer of Node.js waits; the event loop reads its sockets in between. */
+const EXTRA_TURN_MS = 1;
+
 /** What a peer asks of its owner; all are called synchronously and must not throw. */
 export interface PeerOwner {
   /** The session is established. */
@@ -59,8 +62,10 @@ export interface PeerStatus {
   readonly state: StateName;
   /** When it got into this state, microseconds since the Unix epoch. */
   readonly sinceUnixUs: bigint;
-  /** Why the last session or attempt ended; absent before the first. */
+  /** Why the last session ended; before the first, why the last attempt failed. Absent while one is established. */
   readonly whyDown?: string;
+  /** Why the last attempt failed; absent while a session is established. */
+  readonly lastFailure?: string;
   /** Sessions that were established. */
   readonly sessions: number;
   /** Negotiated, while established. */
@@ -79,6 +84,7 @@ export class Peer {
   #name: StateName = 'Idle';
   #sinceUnixUs: bigint;
   #whyDown: string | undefined;
+  #lastFailure: string | undefined;
   #sessions = 0;
 
   constructor(options: PeerOptions) {
@@ -93,11 +99,13 @@ export class Peer {
 
   status(): PeerStatus {
     const connection = this.#established();
+    const whyDown = this.#whyDown ?? this.#lastFailure;
     return {
       state: this.#name,
       sinceUnixUs: this.#sinceUnixUs,
       sessions: this.#sessions,
-      ...(this.#whyDown !== undefined && { whyDown: this.#whyDown }),
+      ...(whyDown !== undefined && { whyDown }),
+      ...(this.#lastFailure !== undefined && { lastFailure: this.#lastFailure }),
       ...(connection !== undefined && { holdTimeSeconds: connection.holdTimeSeconds }),
     };
   }
@@ -200,6 +208,8 @@ export class Peer {
         break;
       case 'up':
         this.#sessions++;
+        this.#whyDown = undefined;
+        this.#lastFailure = undefined;
         this.#blocked = false;
         owner.up(effect.peerOpen);
         this.wake();
@@ -209,7 +219,7 @@ export class Peer {
         owner.down(effect.reason);
         break;
       case 'failed':
-        this.#whyDown = effect.reason;
+        this.#lastFailure = effect.reason;
         owner.failed(effect.reason);
         break;
       case 'deliver':
@@ -253,7 +263,7 @@ export class Peer {
 
   #setTimer(atMs: number, isExtraTurn: boolean): void {
     const { clock } = this.#options;
-    const delayMs = isExtraTurn ? 0 : Math.max(0, atMs - clock.monotonicMs());
+    const delayMs = isExtraTurn ? EXTRA_TURN_MS : Math.max(0, atMs - clock.monotonicMs());
     const cancel = clock.after(delayMs, () => {
       this.#timer = undefined;
       if (!isExtraTurn && clock.monotonicMs() - atMs > LATE_MS) this.#setTimer(atMs, true);

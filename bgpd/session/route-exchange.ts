@@ -43,6 +43,9 @@ const EXCHANGE_OPTIONS: ChannelOptions = {
   'grpc-node.flow_control_window': 1 << 20,
 };
 
+/** grpc-js 1.14 remembers its connections only for channelz: without it `forceShutdown` would leave them open. */
+const SERVER_OPTIONS: ChannelOptions = { ...EXCHANGE_OPTIONS, 'grpc.enable_channelz': 1 };
+
 /** A connection that was closed may still send what it has (a NOTIFICATION) for this long. */
 const LINGER_MS = 500;
 
@@ -98,7 +101,7 @@ export function openExchange(clock: Clock): Exchange {
     },
     async listen(address, port, accept) {
       server?.forceShutdown();
-      server = new Server(EXCHANGE_OPTIONS);
+      server = new Server(SERVER_OPTIONS);
       addService(server, ExchangeService, { session: greetWith(accept, clock, open) });
       return await bind(server, target(address, port));
     },
@@ -260,10 +263,16 @@ function follow(
 ): void {
   call.on('data', (frame: SessionRequest | SessionResponse) => connection.take(decodeMessage(frame.message)));
   call.on('drain', () => connection.drained());
-  call.on('error', (error: Error) => connection.lost(errorText(error)));
+  call.on('error', (error: Error) => connection.lost(reasonOf(error)));
   call.on('end', () => connection.lost('the peer ended the connection'));
   call.on('cancelled', () => connection.lost('the connection broke'));
   call.on('close', () => connection.lost('the connection broke'));
+}
+
+/** What a person wants to know: gRPC wraps `connect ECONNREFUSED 10.0.0.2:1790` into three sentences of its own. */
+function reasonOf(error: Error): string {
+  const text = errorText(error).replace(/^\d+ [A-Z_]+: /, '');
+  return /Last error: (?:Error: )?(.+?)\.? *(?:Resolution note:.*)?$/.exec(text)?.[1] ?? text;
 }
 
 function requestOf(message: Message): SessionRequest {

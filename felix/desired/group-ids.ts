@@ -45,10 +45,9 @@ export function assignGroupIds(claims: readonly GroupClaim[], world: GroupWorld)
   if (held.length > 0) {
     const users = usersOf(world.routes);
     for (const [at, claim] of claims.entries()) give(at, idInUse(claim, world, users, free));
-    const byContent = new Map(held.map((nexthop) => [groupText(nexthop), nexthop.id]));
+    const byContent = idsByContent(held);
     for (const [at, claim] of claims.entries()) {
-      const id = ids[at] === undefined ? byContent.get(groupText(claim)) : undefined;
-      if (id !== undefined && free(id)) give(at, id);
+      if (ids[at] === undefined) give(at, byContent.get(groupText(claim))?.find(free));
     }
   }
   for (const [at, claim] of claims.entries()) {
@@ -92,4 +91,15 @@ function usersOf(routes: ReadonlyMap<FibKey, Route>): Map<number, number> {
     if (nexthopId !== undefined) users.set(nexthopId, (users.get(nexthopId) ?? 0) + 1);
   }
   return users;
+}
+
+function idsByContent(objects: readonly Nexthop[]): Map<string | undefined, number[]> {
+  const result = new Map<string | undefined, number[]>();
+  for (const object of objects) {
+    const content = groupText(object);
+    const ids = result.get(content);
+    if (ids === undefined) result.set(content, [object.id]);
+    else ids.push(object.id);
+  }
+  return result;
 }

@@ -157,7 +157,8 @@ export class KernelState {
 }
 
 function createdLink({ name, create }: LinkSpec): Pick<Link, 'name'> & Partial<Link> {
-  return create?.type === 'vxlan' ? { name, type: 'vxlan', vxlan: create.vxlan } : { name, type: 'bridge' };
+  if (create?.type === 'vxlan') return { name, type: 'vxlan', vxlan: create.vxlan };
+  return create?.type === 'ipip' ? { name, type: 'ipip', ipip: create.ipip } : { name, type: 'bridge' };
 }
 
 /** A MAC that differs for each link, where the real kernel rolls dice. */

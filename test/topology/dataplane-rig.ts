@@ -12,7 +12,14 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import type { OpenOptions, PlaneConfig, PlanePeer, PlaneStats } from '../../flanneld/dataplane/data-plane.ts';
+import type {
+  OpenOptions,
+  PlaneConfig,
+  PlaneMode,
+  PlanePeer,
+  PlaneRoute,
+  PlaneStats,
+} from '../../flanneld/dataplane/data-plane.ts';
 import { address } from '../../lib/net/address.ts';
 import { mac } from '../../lib/net/mac.ts';
 import { prefix } from '../../lib/net/prefix.ts';
@@ -26,6 +33,7 @@ const COMMAND_TIMEOUT_MS = 60_000;
 export const DEVICE = 'flannel.t';
 /** Addresses are usable at once: duplicate address detection takes a second or two. */
 const NO_DAD = 'sysctl -q -w net.ipv6.conf.default.dad_transmits=0 net.ipv6.conf.default.accept_dad=0';
+const PORTS: Readonly<Record<PlaneMode, number>> = { vxlan: 8472, udp: 8285, ipip: 0 };
 let made = 0;
 
 export interface Side {
@@ -54,6 +62,7 @@ export interface PlaneProcess {
   readonly failures: readonly string[];
   setPeer(peer: PlanePeer): Promise<unknown>;
   removePeer(node: string): Promise<unknown>;
+  setRoutes(routes: readonly PlaneRoute[]): Promise<unknown>;
   setMtu(mtuBytes: number): Promise<unknown>;
   stats(): Promise<PlaneStats>;
   close(): Promise<unknown>;
@@ -160,22 +169,21 @@ export async function makeKernelVxlan(side: Side, other: Side, vni: number, port
 }
 
 /** What a plane on this side is opened with. */
-export function planeConfig(side: Side, mode: 'vxlan' | 'udp', mtuBytes: number, family: 4 | 6 = 4): PlaneConfig {
+export function planeConfig(side: Side, mode: PlaneMode, mtuBytes: number, family: 4 | 6 = 4): PlaneConfig {
   const base = {
     deviceName: DEVICE,
     localAddress: address(family === 4 ? side.underlay4 : side.underlay6),
-    port: mode === 'vxlan' ? 8472 : 8285,
+    port: PORTS[mode],
     mtuBytes,
     ownSubnets: subnetsOf(side),
   };
-  return mode === 'udp' ? { ...base, mode } : { ...base, mode, vni: 1, mac: mac(side.mac) };
+  return mode === 'vxlan' ? { ...base, mode, vni: 1, mac: mac(side.mac) } : { ...base, mode };
 }
 
 /** The side as a peer of the other one. */
-export function asPeer(side: Side, mode: 'vxlan' | 'udp', family: 4 | 6 = 4): PlanePeer {
+export function asPeer(side: Side, mode: PlaneMode, family: 4 | 6 = 4): PlanePeer {
   const endpoint = address(family === 4 ? side.underlay4 : side.underlay6);
-  const port = mode === 'vxlan' ? 8472 : 8285;
-  return { node: side.namespace, endpoint, port, mac: mac(side.mac), subnets: subnetsOf(side) };
+  return { node: side.namespace, endpoint, port: PORTS[mode], mac: mac(side.mac), subnets: subnetsOf(side) };
 }
 
 /**
@@ -220,6 +228,7 @@ export async function startPlane(
     failures,
     setPeer: (peer) => call('setPeer', peer),
     removePeer: (node) => call('removePeer', node),
+    setRoutes: (routes) => call('setRoutes', routes),
     setMtu: (mtuBytes) => call('setMtu', mtuBytes),
     stats: () => call('stats') as Promise<PlaneStats>,
     close: () => call('close'),

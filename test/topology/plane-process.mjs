@@ -23,6 +23,7 @@ say({ id: 0, result: plane.io });
 const operations = {
   setPeer: (peer) => plane.setPeer(peer),
   removePeer: (node) => plane.removePeer(node),
+  setRoutes: (routes) => plane.setRoutes(routes),
   setMtu: (mtuBytes) => plane.setMtu(mtuBytes),
   stats: () => plane.stats(),
   close: () => plane.close(),

@@ -13,9 +13,11 @@ import { startFelix } from '../../../felix/daemon.ts';
 import { Forwarding } from '../../../felix/dataplane/forwarding.ts';
 import { type FeedServer, feedSocketPath, startFeedServer } from '../../../lib/feed/feed-server.ts';
 import type { FeedTable } from '../../../lib/feed/feed-table.ts';
-import { systemClock } from '../../../lib/run/clock.ts';
+import type { Route } from '../../../lib/kernel/kernel.ts';
+import { type Clock, systemClock } from '../../../lib/run/clock.ts';
 import type { RunningDaemon } from '../../../lib/run/lifecycle.ts';
 import { eventually } from '../../eventually.ts';
+import { FakeClock } from '../../fakes/fake-clock.ts';
 import type { FakeKernel } from '../../fakes/fake-kernel.ts';
 import { meshFeed, nodeKernel, subnet, vtepGroup } from './felix-bench.ts';
 
@@ -42,7 +44,7 @@ afterEach(async () => {
 const config = (flags: readonly string[] = []): FelixConfig =>
   readConfig(['--run-dir', folder, '--node-name', 'n1', '--status-port', '0', ...flags], {});
 
-async function start(kernel: FakeKernel, flags: readonly string[] = []): Promise<RunningDaemon> {
+async function start(kernel: FakeKernel, clock: Clock = systemClock): Promise<RunningDaemon> {
   const stopping = new AbortController();
   const context = {
     log,
@@ -51,8 +53,8 @@ async function start(kernel: FakeKernel, flags: readonly string[] = []): Promise
       throw error;
     },
   };
-  const world = { kernel, clock: systemClock, forwarding: new Forwarding(log, sysctls) };
-  const felix = await startFelix(config(flags), context, world);
+  const world = { kernel, clock, forwarding: new Forwarding(log, sysctls) };
+  const felix = await startFelix(config(), context, world);
   closers.push(() => felix.stop());
   return felix;
 }
@@ -115,18 +117,20 @@ describe('felix as a daemon', () => {
 
   it('holds deletes while the feed is away, as long as it was told, and shows how many', async () => {
     const kernel = nodeKernel();
+    const clock = new FakeClock();
     const server = await serve(meshFeed(2));
-    await start(kernel, ['--stale-hold-seconds', '1']);
+    await start(kernel, clock);
     await eventually('ready', async () => (await http('/readyz')).status === 200);
     await server.close();
     await eventually('stale', async () => (await failing()).includes('flanneld-feed'));
-    kernel.foreign({
-      op: 'put',
-      kind: 'route',
-      route: { ...(kernel.routes(71)[0] as never as object), prefix: subnet(77) } as never,
-    });
-    await eventually('held', async () => (await http('/metrics')).body.includes('gingham_felix_deletes_held 1'));
+    const [route] = kernel.routes(71);
+    kernel.foreign({ op: 'put', kind: 'route', route: { ...(route as Route), prefix: subnet(77) } });
+    const held = async (): Promise<boolean> => (await http('/metrics')).body.includes('gingham_felix_deletes_held 1');
+    await eventually('held', held);
+    clock.advance(119_000);
+    await eventually('still held', held);
     expect(kernel.routes(71)).toHaveLength(4);
+    clock.advance(1_000);
     await eventually('deleted in the end', () => kernel.routes(71).length === 3);
     await eventually('shown', async () => (await http('/metrics')).body.includes('gingham_felix_deletes_held 0'));
   });

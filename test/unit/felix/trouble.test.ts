@@ -133,6 +133,19 @@ describe('refusals', () => {
     expect(again).toBe(attempts + 1);
   });
 
+  it('a refusal that shows that something was missed makes felix look', async () => {
+    const kernel = nodeKernel();
+    const feed = meshFeed(1);
+    const bench = startBench(kernel, feed);
+    await bench.settle();
+    // Deaf for once: the group object goes, and its route with it, and felix hears nothing of it.
+    bench.reconciler.mirror.close();
+    kernel.foreign({ op: 'delete', kind: 'nexthop', id: kernel.routes(71).at(-1)?.nexthopId ?? 0 });
+    feed.setRoutes(2, [subnet(20)]);
+    await bench.settle(1_000);
+    expect(forwarding(kernel).map((line) => line.split(' ')[0])).toEqual(['blackhole', '10.5.2.0/24', '10.5.20.0/24']);
+  });
+
   it('tries another value for a refused route at once', async () => {
     const kernel = nodeKernel();
     kernel.failNext('put route', 'EINVAL', { matching: (change) => change.kind === 'route' && change.op === 'put' });

@@ -74,6 +74,13 @@ describe('each step decides', () => {
   });
 });
 
+test('two sessions that are equal in everything, the address included: the name decides', () => {
+  const table = new PathTable();
+  const same = { address: '10.0.0.1', routerId: '1.1.1.1' };
+  const [x, y] = [pathOf(table, { ...same, peer: 'x' }), pathOf(table, { ...same, peer: 'y' })];
+  expect([decide([x, y], CONTEXT).best, decide([y, x], CONTEXT).best]).toEqual([x, x]);
+});
+
 test('LOCAL_PREF that is missing counts as 100', () => {
   const table = new PathTable();
   const missing = pathOf(table, { address: '10.0.0.1' });

@@ -167,6 +167,24 @@ describe('who is told', () => {
     expect(Object.keys(told('b')).sort()).toEqual(['10.5.1.0/24']);
   });
 
+  test('what was packed for one peer is not sent to another when it is out of date', () => {
+    up(ibgp('b', B), ibgp('c', C));
+    publish(rib.originate(OWN, manyPrefixes(200), undefined));
+    drain('b');
+    publish(rib.withdrawLocal(manyPrefixes(150), undefined));
+    expect(Object.keys(told('c'))).toHaveLength(50);
+    expect(drain('b').flatMap(({ updates }) => updates.flatMap(({ withdrawn }) => withdrawn))).toHaveLength(150);
+  });
+
+  test('prefixes that have nothing in common come in batches of a bounded number of messages', () => {
+    up(ibgp('b', B), ebgp('x', 65_001));
+    const prefixes = manyPrefixes(300);
+    for (const [i, each] of prefixes.entries()) {
+      announce('x', [each], { ...localAttributes(C), asPath: [65_001], communities: [i] });
+    }
+    expect(drain('b', 4_096).map(({ updates }) => updates.length)).toEqual([128, 128, 44]);
+  });
+
   test('ROUTE-REFRESH: everything again', () => {
     up(ibgp('b', B));
     publish(rib.originate(OWN, [prefix('10.5.1.0/24')], undefined));

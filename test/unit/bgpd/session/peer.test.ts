@@ -89,6 +89,8 @@ test('comes up, delivers, goes down with the reason, and dials again', () => {
   expect(connection.sent).toEqual(['open', 'keepalive']);
   clock.advance(SESSION_TIMES.connectRetry.firstMs);
   expect(dialled).toHaveLength(2);
+  dialled[1]?.listener.closed('connection refused');
+  expect(peer.status()).toMatchObject({ whyDown: 'the connection broke', lastFailure: 'connection refused' });
 });
 
 test('a message that cannot be read: answered, closed, down', () => {
