@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { EXIT, ExitError } from '../lib/run/exit.ts';
 import { choice, integer, type Setting } from '../lib/run/settings.ts';
 
-export const BACKENDS = ['vxlan', 'vxlan-user', 'udp', 'host-gw'] as const;
+export const BACKENDS = ['vxlan', 'vxlan-user', 'udp', 'ipip', 'host-gw'] as const;
 export const MODES = ['routed', 'flannel'] as const;
 
 export type Backend = (typeof BACKENDS)[number];

@@ -1,8 +1,8 @@
 // What a backend is: the part of flanneld that knows how packets get to another node.
 //
 // It owns its device (if it has one), the device's addresses, and the neighbour and FDB entries on it. It owns no route:
-// it says by which next hop each peer's subnets are reached, and felix writes that. Everything about peers is
-// level-triggered: `setPeers` takes all of them, `peers` says how each stands.
+// it says by which next hop each peer's subnets are reached, and felix writes that. Peers are given as they change, so
+// that one among thousands costs the work of one.
 
 import type { FeedNextHop } from '../../lib/feed/feed.ts';
 import type { Kernel } from '../../lib/kernel/kernel.ts';
@@ -10,10 +10,12 @@ import type { Address } from '../../lib/net/address.ts';
 import type { Prefix } from '../../lib/net/prefix.ts';
 import type { Clock } from '../../lib/run/clock.ts';
 import type { Logger } from '../../lib/run/log.ts';
+import type { PlaneRoute } from '../dataplane/data-plane.ts';
 import type { Lease, LeaseAttributes } from '../lease/lease.ts';
+import type { BackendConfig } from '../lease/network-config.ts';
 import type { Underlay } from '../underlay.ts';
 
-export type BackendName = 'vxlan' | 'vxlan-user' | 'udp' | 'host-gw';
+export type BackendName = 'vxlan' | 'vxlan-user' | 'udp' | 'ipip' | 'ipip-user' | 'host-gw';
 
 /** A subnet of a peer and its next hop. */
 export interface PeerRoute {
@@ -40,16 +42,47 @@ export interface BackendContext {
   readonly log: Logger;
   readonly nodeName: string;
   readonly underlay: Underlay;
-  /** Called when `peers`, `problem` or `mtuBytes` may have changed. */
-  onChange(): void;
+  /**
+   * Called when a peer, `problem` or `mtuBytes` may have changed. `keys` are the leases whose `peer` may be another now;
+   * all of them where it is absent.
+   */
+  onChange(keys?: readonly string[]): void;
 }
 
-export interface Backend {
+/** What of this node a backend must follow while it runs; absent is unchanged. */
+export interface NodeChange {
+  readonly underlay?: Underlay;
+  /** The node's lease, on another subnet. */
+  readonly own?: Lease;
+  readonly config?: BackendConfig;
+}
+
+/** The other nodes, as a backend keeps them. */
+export interface BackendPeers {
+  /** These are all other nodes. Takes effect soon; `onChange` tells when. */
+  setPeers(leases: readonly Lease[]): void;
+
+  /** These leases are new or changed, those are gone. */
+  changePeers(put: readonly Lease[], removed: readonly Lease[]): void;
+
+  peers(): readonly PeerState[];
+
+  /** One of them, by the etcd key of its lease. */
+  peer(key: string): PeerState | undefined;
+}
+
+export interface Backend extends BackendPeers {
   readonly name: BackendName;
   /** Its tunnel device; `undefined` where it needs none. */
   readonly deviceName: string | undefined;
   /** Largest packet that fits the overlay: what pods get. */
   readonly mtuBytes: number;
+
+  /**
+   * Takes changes of who has which prefix, from the cluster's routing; `undefined` where a packet's next hop says that
+   * and the device needs no table of prefixes.
+   */
+  readonly setRoutes: ((routes: readonly PlaneRoute[]) => void) | undefined;
 
   /** The backend's part of the node's lease; `before` is the lease that it replaces. */
   leaseData(before: Lease | undefined): Pick<LeaseAttributes, 'backendType' | 'vtep' | 'vtep6'>;
@@ -57,19 +90,14 @@ export interface Backend {
   /** Makes the device for this lease. Throws `ExitError` where this node cannot run the backend. */
   start(lease: Lease): Promise<void>;
 
-  /** These are all other nodes. Takes effect soon; `onChange` tells when. */
-  setPeers(leases: readonly Lease[]): void;
-
-  peers(): readonly PeerState[];
-
   /** What is wrong with the device; `undefined` where all is well. */
   problem(): string | undefined;
 
   /** Packets that a user-space plane dropped since its start, by reason; `undefined` where the kernel forwards. */
   drops(): Readonly<Record<string, number>> | undefined;
 
-  /** The underlay's MTU has changed. */
-  setUnderlayMtu(mtuBytes: number): void;
+  /** Follows a change of this node without a new start. */
+  update(change: NodeChange): void;
 
   /** Stops; a kernel device stays and goes on forwarding, a user-space one goes. */
   stop(): Promise<void>;

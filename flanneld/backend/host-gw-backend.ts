@@ -16,6 +16,7 @@ import { directHop } from './vxlan-backend.ts';
 export class HostGwBackend implements Backend {
   readonly name = 'host-gw';
   readonly deviceName = undefined;
+  readonly setRoutes = undefined;
   readonly #context: BackendContext;
   readonly #direct: DirectRoutes;
   #underlay: Underlay;

@@ -5,6 +5,7 @@ import type { OpenDataPlane, PlaneIoChoice } from '../dataplane/data-plane.ts';
 import type { BackendConfig } from '../lease/network-config.ts';
 import type { Backend, BackendContext } from './backend.ts';
 import { HostGwBackend } from './host-gw-backend.ts';
+import { IpipBackend } from './ipip-backend.ts';
 import { UserBackend } from './user-backend.ts';
 import { VxlanBackend } from './vxlan-backend.ts';
 
@@ -26,6 +27,8 @@ export function openBackend(config: BackendConfig, choice: BackendChoice, contex
         : new VxlanBackend(config, context);
     case 'udp':
       return new UserBackend(config, plane, context);
+    case 'ipip':
+      return new IpipBackend(config, plane, context);
     case 'host-gw':
       return new HostGwBackend(context);
   }

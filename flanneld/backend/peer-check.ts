@@ -45,7 +45,7 @@ export function checkPeers(
     const twin = typeof peer === 'string' || peer.mac === undefined ? undefined : macs.get(peer.mac);
     if (typeof peer === 'string') refused.push({ lease, reason: peer });
     else if (twin !== undefined && twin.endpoint !== peer.endpoint) {
-      refused.push({ lease, reason: `its VTEP MAC ${peer.mac} is that of ${nameOf(twin.lease)} at ${twin.endpoint}` });
+      refused.push({ lease, reason: twinReason(peer.mac, twin) });
     } else {
       if (peer.mac !== undefined) macs.set(peer.mac, peer);
       good.push(peer);
@@ -54,12 +54,18 @@ export function checkPeers(
   return { good, refused };
 }
 
+/** Why a peer is refused whose VTEP MAC address is that of `twin`, at another address. */
+export function twinReason(mac: Mac | undefined, twin: GoodPeer): string {
+  return `its VTEP MAC ${mac} is that of ${nameOf(twin.lease)} at ${twin.endpoint}`;
+}
+
 /** What a node is called in messages. */
 export function nameOf(lease: Lease): string {
   return lease.nodeName || lease.publicIp || lease.publicIp6 || lease.key;
 }
 
-function checkPeer(lease: Lease, { own, underlay, backendType, vni }: PeerRules): GoodPeer | string {
+/** One lease by itself: a peer, or why it cannot be one. */
+export function checkPeer(lease: Lease, { own, underlay, backendType, vni }: PeerRules): GoodPeer | string {
   // flannel's udp backend writes no type.
   if (lease.backendType !== backendType && !(backendType === 'udp' && lease.backendType === '')) {
     return `it runs the backend ${lease.backendType || '(none)'}, this node ${backendType}`;

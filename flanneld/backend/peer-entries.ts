@@ -8,9 +8,20 @@ import type { Kernel, KernelChange, KernelEvent } from '../../lib/kernel/kernel.
 import type { Address } from '../../lib/net/address.ts';
 import type { Mac } from '../../lib/net/mac.ts';
 
+/** What the packets to one peer need on the device. */
+export interface PeerEntry {
+  readonly gateways: readonly Address[];
+  readonly mac: Mac;
+  /** Underlay address behind which `mac` lives. */
+  readonly endpoint: Address;
+}
+
 export class PeerEntries {
   readonly #neighbours = new DeltaTracker<Address, Mac>((a, b) => a === b);
   readonly #fdb = new DeltaTracker<Mac, Address>((a, b) => a === b);
+  readonly #owners = new Map<string, PeerEntry>();
+  readonly #gateways = new Claims<Address, Mac>();
+  readonly #macs = new Claims<Mac, Address>();
 
   /** Whether nothing is left to write, as far as is known. */
   get inSync(): boolean {
@@ -21,6 +32,23 @@ export class PeerEntries {
   want(neighbours: ReadonlyMap<Address, Mac>, fdb: ReadonlyMap<Mac, Address>): void {
     wantAll(this.#neighbours, neighbours);
     wantAll(this.#fdb, fdb);
+  }
+
+  /** What one peer needs; `undefined` where it needs nothing any more. Two that want the same share it. */
+  wantOf(owner: string, entry: PeerEntry | undefined): void {
+    const before = this.#owners.get(owner);
+    if (entry === undefined) this.#owners.delete(owner);
+    else this.#owners.set(owner, entry);
+    for (const gateway of before?.gateways ?? []) this.#gateways.drop(gateway, owner);
+    if (before !== undefined) this.#macs.drop(before.mac, owner);
+    for (const gateway of entry?.gateways ?? []) if (entry) this.#gateways.put(gateway, owner, entry.mac);
+    if (entry !== undefined) this.#macs.put(entry.mac, owner, entry.endpoint);
+    for (const gateway of new Set([...(before?.gateways ?? []), ...(entry?.gateways ?? [])])) {
+      wantOne(this.#neighbours, gateway, this.#gateways.valueOf(gateway));
+    }
+    for (const mac of new Set([before?.mac, entry?.mac])) {
+      if (mac !== undefined) wantOne(this.#fdb, mac, this.#macs.valueOf(mac));
+    }
   }
 
   /** Whether the kernel holds these as wanted. */
@@ -87,6 +115,33 @@ export class PeerEntries {
     if (op === 'put') this.#fdb.setDataplane(mac, destination);
     else this.#fdb.deleteDataplane(mac);
   }
+}
+
+/** Who wants which value under a key; where they differ, the first owner in order has its way. */
+class Claims<K, V> {
+  readonly #claims = new Map<K, Map<string, V>>();
+
+  put(key: K, owner: string, value: V): void {
+    this.#claims.set(key, (this.#claims.get(key) ?? new Map<string, V>()).set(owner, value));
+  }
+
+  drop(key: K, owner: string): void {
+    const owners = this.#claims.get(key);
+    owners?.delete(owner);
+    if (owners?.size === 0) this.#claims.delete(key);
+  }
+
+  valueOf(key: K): V | undefined {
+    const owners = this.#claims.get(key);
+    if (owners === undefined) return undefined;
+    const first = owners.size === 1 ? owners.keys().next().value : [...owners.keys()].sort()[0];
+    return first === undefined ? undefined : owners.get(first);
+  }
+}
+
+function wantOne<K, V>(tracker: DeltaTracker<K, V>, key: K, value: V | undefined): void {
+  if (value === undefined) tracker.deleteDesired(key);
+  else if (tracker.desired.get(key) !== value) tracker.setDesired(key, value);
 }
 
 function wantAll<K, V>(tracker: DeltaTracker<K, V>, wanted: ReadonlyMap<K, V>): void {

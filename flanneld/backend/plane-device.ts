@@ -7,10 +7,18 @@
 import type { Kernel } from '../../lib/kernel/kernel.ts';
 import type { Address } from '../../lib/net/address.ts';
 import type { Mac } from '../../lib/net/mac.ts';
+import type { Prefix } from '../../lib/net/prefix.ts';
 import type { Clock } from '../../lib/run/clock.ts';
 import { errorText } from '../../lib/run/exit.ts';
 import type { Logger } from '../../lib/run/log.ts';
-import type { DataPlane, OpenDataPlane, PlaneConfig, PlaneIoChoice, PlanePeer } from '../dataplane/data-plane.ts';
+import type {
+  DataPlane,
+  OpenDataPlane,
+  PlaneConfig,
+  PlaneIoChoice,
+  PlanePeer,
+  PlaneRoute,
+} from '../dataplane/data-plane.ts';
 import { applyAll, deviceError, ForeignDevice } from './device-fault.ts';
 import { ReconcileLoop } from './reconcile-loop.ts';
 import { ALIAS, TunnelDevice, type TunnelSpec } from './tunnel-device.ts';
@@ -34,6 +42,7 @@ export class PlaneDevice {
   readonly #device: TunnelDevice;
   readonly #loop: ReconcileLoop;
   readonly #peers = new Map<string, PlanePeer>();
+  readonly #routes = new Map<Prefix, PlaneRoute>();
   /** Drops of planes that were closed. */
   readonly #pastDrops: Record<string, number> = {};
   #config: PlaneConfig;
@@ -86,6 +95,15 @@ export class PlaneDevice {
     this.#device.setPeers(neighbours, new Map());
   }
 
+  /** Changes of who has which prefix. */
+  setRoutes(routes: readonly PlaneRoute[]): void {
+    for (const route of routes) {
+      if (route.endpoints.length === 0) this.#routes.delete(route.prefix);
+      else this.#routes.set(route.prefix, route);
+    }
+    this.#plane?.setRoutes(routes);
+  }
+
   /** Whether the plane is open and these neighbours are in place. */
   isProgrammed(gateways: readonly Address[]): boolean {
     return this.#broken === undefined && this.#device.isProgrammed(gateways, undefined);
@@ -111,6 +129,7 @@ export class PlaneDevice {
     if (found !== undefined) await applyAll(kernel, [{ op: 'delete', kind: 'link', name }]);
     const plane = await open(this.#config, { io, onFailure: (error) => this.#fail(error) });
     for (const peer of this.#peers.values()) plane.setPeer(peer);
+    plane.setRoutes([...this.#routes.values()]);
     this.#plane = plane;
     this.#broken = undefined;
     log.info({ device: name, io: plane.io.name, why: plane.io.why, port: this.#config.port }, 'data plane opened');

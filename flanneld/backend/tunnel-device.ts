@@ -4,13 +4,13 @@
 // lists everything. Whoever deletes flannel.1 sees it come back with every peer. Stopping leaves the device as it is.
 
 import type { Logger } from 'pino';
-import type { Kernel, KernelEvent, Link, LinkAddress, VxlanLink } from '../../lib/kernel/kernel.ts';
+import type { IpipLink, Kernel, KernelEvent, Link, LinkAddress, LinkSpec, VxlanLink } from '../../lib/kernel/kernel.ts';
 import { type Address, familyOf } from '../../lib/net/address.ts';
 import type { Mac } from '../../lib/net/mac.ts';
 import type { Clock } from '../../lib/run/clock.ts';
 import { errorText } from '../../lib/run/exit.ts';
 import { applyAll, deviceError, ForeignDevice } from './device-fault.ts';
-import { PeerEntries } from './peer-entries.ts';
+import { PeerEntries, type PeerEntry } from './peer-entries.ts';
 import { ReconcileLoop } from './reconcile-loop.ts';
 
 /** The link alias by which a device is known as ours. */
@@ -19,8 +19,10 @@ const RESYNC_MS = 30_000;
 
 export interface TunnelSpec {
   readonly name: string;
-  /** Makes the device where it is missing; without it, somebody else makes it (a TAP or TUN). */
+  /** Makes the device where it is missing; without it and `ipip`, somebody else makes it (a TAP or TUN). */
   readonly vxlan?: VxlanLink;
+  /** As `vxlan`, for an IP-in-IP device. */
+  readonly ipip?: IpipLink;
   readonly mac?: Mac;
   readonly mtuBytes: number;
   /** Host addresses: /32 or /128. */
@@ -83,8 +85,19 @@ export class TunnelDevice {
     this.#poke();
   }
 
+  /** What one peer needs, by its name; `undefined` where it is gone. Costs nothing for the others. */
+  setPeer(name: string, entry: PeerEntry | undefined): void {
+    this.#entries.wantOf(name, entry);
+    this.#poke();
+  }
+
   setMtu(mtuBytes: number): void {
-    this.#spec = { ...this.#spec, mtuBytes };
+    this.setSpec({ mtuBytes });
+  }
+
+  /** The device shall be another: what can be changed on it is, else it is made again with every peer. */
+  setSpec(changes: Partial<Omit<TunnelSpec, 'name'>>): void {
+    this.#spec = { ...this.#spec, ...changes };
     this.check();
   }
 
@@ -162,23 +175,27 @@ export class TunnelDevice {
   /** Index of the link as it should be; `undefined` where there is none and it is not ours to make. */
   async #makeLink(): Promise<number | undefined> {
     const { kernel, log } = this.#options;
-    const { name, vxlan, mac, mtuBytes } = this.#spec;
+    const { name, mac, mtuBytes } = this.#spec;
+    const create = creationOf(this.#spec);
     const found = await this.#findLink();
     const wanted = { name, mtuBytes, up: true, alias: ALIAS, ...(mac && { mac }) };
-    if (found !== undefined && vxlan !== undefined && !isOurs(found, mac)) throw new ForeignDevice(found);
-    if (found !== undefined && (vxlan === undefined || isCompatible(found, name, vxlan))) {
+    if (found !== undefined && create !== undefined && !isOurs(found, mac)) throw new ForeignDevice(found);
+    if (found !== undefined && (create === undefined || isCompatible(found, this.#spec))) {
       const isSame =
         found.mtuBytes === mtuBytes && found.up && found.alias === ALIAS && (mac === undefined || found.mac === mac);
       if (!isSame) await applyAll(kernel, [{ op: 'put', kind: 'link', link: wanted }]);
       return found.index;
     }
-    if (vxlan === undefined) return undefined;
+    if (create === undefined) return undefined;
     if (found !== undefined) {
-      log.warn({ device: name, was: found.vxlan ?? found.type }, 'the device is not as it should be: making it again');
+      log.warn(
+        { device: name, was: found.vxlan ?? found.ipip ?? found.type },
+        'the device is not as it should be: making it again',
+      );
       await applyAll(kernel, [{ op: 'delete', kind: 'link', name: found.name }]);
     }
-    await applyAll(kernel, [{ op: 'put', kind: 'link', link: { ...wanted, create: { type: 'vxlan', vxlan } } }]);
-    log.info({ device: name, ...vxlan, mac, mtuBytes }, 'device made');
+    await applyAll(kernel, [{ op: 'put', kind: 'link', link: { ...wanted, create } }]);
+    log.info({ device: name, ...this.#spec.vxlan, ...this.#spec.ipip, mac, mtuBytes }, 'device made');
     return (await this.#findLink())?.index;
   }
 
@@ -215,16 +232,21 @@ function isOurs({ alias, type, mac }: Link, wantedMac: Mac | undefined): boolean
   return alias === ALIAS || (type === 'vxlan' && mac !== undefined && mac === wantedMac);
 }
 
-/** Whether what cannot be changed on a living VXLAN device is as wanted. */
-function isCompatible({ name, vxlan }: Link, wantedName: string, wanted: VxlanLink): boolean {
+function creationOf({ vxlan, ipip }: TunnelSpec): LinkSpec['create'] {
+  if (vxlan !== undefined) return { type: 'vxlan', vxlan };
+  return ipip && { type: 'ipip', ipip };
+}
+
+/** Whether what cannot be changed on a living device is as wanted. */
+function isCompatible({ name, vxlan, ipip }: Link, wanted: TunnelSpec): boolean {
+  if (name !== wanted.name || (vxlan === undefined) !== (wanted.vxlan === undefined)) return false;
+  if (vxlan === undefined || wanted.vxlan === undefined) return ipip !== undefined && ipip.local === wanted.ipip?.local;
   return (
-    name === wantedName &&
-    vxlan !== undefined &&
-    vxlan.vni === wanted.vni &&
-    vxlan.local === wanted.local &&
-    vxlan.port === wanted.port &&
-    vxlan.parentIndex === wanted.parentIndex &&
-    vxlan.learning === wanted.learning &&
-    vxlan.gbp === wanted.gbp
+    vxlan.vni === wanted.vxlan.vni &&
+    vxlan.local === wanted.vxlan.local &&
+    vxlan.port === wanted.vxlan.port &&
+    vxlan.parentIndex === wanted.vxlan.parentIndex &&
+    vxlan.learning === wanted.vxlan.learning &&
+    vxlan.gbp === wanted.vxlan.gbp
   );
 }

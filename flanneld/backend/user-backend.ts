@@ -14,13 +14,14 @@ import { checkPeers, type GoodPeer, nameOf, type RefusedPeer } from './peer-chec
 import { PlaneDevice } from './plane-device.ts';
 import { peerEntries, tunnelHop, vtepMac, vxlanDevice, vxlanLeaseData, vxlanMtu } from './vxlan-backend.ts';
 
-export type UserConfig = Exclude<BackendConfig, { readonly type: 'host-gw' }>;
+export type UserConfig = Exclude<BackendConfig, { readonly type: 'host-gw' | 'ipip' }>;
 
 const UDP_DEVICE = 'flannel0';
 
 export class UserBackend implements Backend {
   readonly name: 'vxlan-user' | 'udp';
   readonly deviceName: string;
+  readonly setRoutes: Backend['setRoutes'];
   readonly #config: UserConfig;
   readonly #context: BackendContext;
   readonly #plane: { readonly open: OpenDataPlane; readonly io: PlaneIoChoice };
@@ -43,6 +44,7 @@ export class UserBackend implements Backend {
     this.#context = context;
     this.#underlay = context.underlay;
     this.deviceName = config.type === 'vxlan' ? vxlanDevice(config.vni) : UDP_DEVICE;
+    this.setRoutes = config.type === 'vxlan' ? undefined : (routes) => this.#device?.setRoutes(routes);
   }
 
   get mtuBytes(): number {
@@ -136,19 +138,18 @@ export class UserBackend implements Backend {
   }
 
   #stateOf({ lease, endpoint }: GoodPeer): PeerState {
-    const isVxlan = this.#config.type === 'vxlan';
     const programmed = this.#isProgrammed(lease);
     if (!this.#offered.has(lease.key)) return { lease, endpoint, routes: [], programmed };
-    const routes = leaseSubnets(lease).map((subnet): PeerRoute => {
-      const device = this.deviceName;
-      return { subnet, hop: isVxlan ? tunnelHop(subnet, device) : { device, onlink: false, weight: 1 } };
-    });
+    // On a TUN the gateway is no more than the peer's name, by which a route to several nodes says which ones they are.
+    const routes = leaseSubnets(lease).map(
+      (subnet): PeerRoute => ({ subnet, hop: tunnelHop(subnet, this.deviceName) }),
+    );
     return { lease, endpoint, routes, programmed };
   }
 }
 
 /** One plane peer per node; several leases of one node at one address are one peer. */
-function planePeers(peers: readonly GoodPeer[], port: number): readonly PlanePeer[] {
+export function planePeers(peers: readonly GoodPeer[], port: number): readonly PlanePeer[] {
   const byNode = new Map<string, PlanePeer>();
   for (const { lease, endpoint, mac } of peers) {
     const node = `${nameOf(lease)} ${endpoint}${mac === undefined ? '' : ` ${mac}`}`;

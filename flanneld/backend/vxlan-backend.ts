@@ -22,6 +22,7 @@ import { TunnelDevice } from './tunnel-device.ts';
 export class VxlanBackend implements Backend {
   readonly name = 'vxlan';
   readonly #config: VxlanConfig;
+  readonly setRoutes = undefined;
   readonly #context: BackendContext;
   readonly #direct: DirectRoutes | undefined;
   #underlay: Underlay;

@@ -117,6 +117,9 @@ export class BatchedLoop {
       case 'remove-peer':
         this.#table.remove(command.node);
         break;
+      case 'set-routes':
+        for (const route of command.routes) this.#table.setRoute(route);
+        break;
       case 'set-mtu':
         this.#core.setMtu(command.mtuBytes);
         break;

@@ -1,7 +1,7 @@
 // What the daemon and the worker of the batched driver say to each other; everything is plain data.
 // Commands are applied between two packets, in order. There are no answers but `opened`: counters are in shared memory.
 
-import type { PlaneConfig, PlanePeer } from './data-plane.ts';
+import type { PlaneConfig, PlanePeer, PlaneRoute } from './data-plane.ts';
 
 export interface BatchedWorkerData {
   readonly config: PlaneConfig;
@@ -14,6 +14,7 @@ export interface BatchedWorkerData {
 export type BatchedCommand =
   | { readonly op: 'set-peer'; readonly peer: PlanePeer }
   | { readonly op: 'remove-peer'; readonly node: string }
+  | { readonly op: 'set-routes'; readonly routes: readonly PlaneRoute[] }
   | { readonly op: 'set-mtu'; readonly mtuBytes: number }
   | { readonly op: 'close' };
 

@@ -17,6 +17,9 @@ const SCRIPT = new URL(`./batched-worker${extname(import.meta.url)}`, import.met
 /** Any non-zero 64-bit number. */
 const WAKE = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);
 
+/** One command is some ten microseconds of the worker's time, so that thousands of routes stall no packet. */
+const ROUTES_PER_COMMAND = 16;
+
 /** See `OpenDataPlane`; `why` is the reason for this driver. */
 export async function openBatchedPlane(config: PlaneConfig, options: OpenOptions, why: string): Promise<DataPlane> {
   if (!isArenaMachine()) {
@@ -66,6 +69,11 @@ export async function openBatchedPlane(config: PlaneConfig, options: OpenOptions
     io: { name: 'batched', why: `${why} (${offloads})` },
     setPeer: (peer) => tell({ op: 'set-peer', peer }),
     removePeer: (node) => tell({ op: 'remove-peer', node }),
+    setRoutes: (routes) => {
+      for (let at = 0; at < routes.length; at += ROUTES_PER_COMMAND) {
+        tell({ op: 'set-routes', routes: routes.slice(at, at + ROUTES_PER_COMMAND) });
+      }
+    },
     setMtu: (mtuBytes) => tell({ op: 'set-mtu', mtuBytes }),
     stats: () => readStats(memory),
     close: () => {

@@ -20,7 +20,14 @@ import { ARP, isArp } from '../../lib/wire/arp.ts';
 import { readI32, readU16 } from '../../lib/wire/bytes.ts';
 import { combineEcn, ECN_DROP, readTos, writeEcn } from '../../lib/wire/ecn.ts';
 import { ETHERNET, ETHERNET_LENGTH, ETHERTYPE, isGroupMac } from '../../lib/wire/ethernet.ts';
-import { faultOfIpv4, IPV4, IPV4_FRAGMENT, IPV4_LENGTH, ipv4HeaderLength, TUNNELLED_FAMILY } from '../../lib/wire/ipv4.ts';
+import {
+  faultOfIpv4,
+  IPV4,
+  IPV4_FRAGMENT,
+  IPV4_LENGTH,
+  ipv4HeaderLength,
+  TUNNELLED_FAMILY,
+} from '../../lib/wire/ipv4.ts';
 import { faultOfIpv6, IPV6, ipv6TotalLength } from '../../lib/wire/ipv6.ts';
 import { faultOfVxlan, VXLAN_LENGTH, type VxlanFault, writeVxlan } from '../../lib/wire/vxlan.ts';
 import type { DropReason, PlaneConfig } from './data-plane.ts';
@@ -136,7 +143,11 @@ export class PlaneCore {
     if (drop !== undefined || family === undefined) return drop ?? 'tx-malformed';
     const destination = at + (family === 4 ? IPV4.destination : IPV6.destination);
     if (isMulticastAddress(family, bytes, destination)) return 'tx-multicast';
-    const peer = this.#table.findByDestination(family, bytes, destination);
+    // Addresses alone, so that the fragments of a packet take one way.
+    const source = at + (family === 4 ? IPV4.source : IPV6.source);
+    const last = family === 4 ? 0 : 12;
+    const flow = readI32(bytes, source + last) ^ readI32(bytes, destination + last);
+    const peer = this.#table.findByDestination(family, bytes, destination, flow);
     if (peer !== undefined) return peer;
     this.reply.unreachable(family, bytes, at, nowMs);
     return 'tx-no-route';

@@ -9,7 +9,7 @@
 
 import type { Family } from '../../lib/net/address.ts';
 import { readU16, readU32, writeU16, writeU32 } from '../../lib/wire/bytes.ts';
-import { foldSum, internetChecksum, sumWords } from '../../lib/wire/checksum.ts';
+import { foldSum, sumWords } from '../../lib/wire/checksum.ts';
 import { IPV4, IPV4_FRAGMENT, ipv4HeaderLength, PROTOCOL } from '../../lib/wire/ipv4.ts';
 import { IPV6, IPV6_LENGTH, ipv6TotalLength } from '../../lib/wire/ipv6.ts';
 import { pseudoHeaderSum } from '../../lib/wire/pseudo-header.ts';
@@ -37,6 +37,9 @@ export class TcpSegmenter {
   #identification = 0;
   #flags = 0;
   #isFirst = true;
+  /** Of the IPv4 header without length, identification and checksum; of pseudo-header and TCP header without the rest. */
+  #ipSum = 0;
+  #tcpSum = 0;
 
   /**
    * Begins with the valid IP packet at `at`, to be cut into packets of at most `mtuBytes`, or of `segmentBytes` of payload
@@ -65,16 +68,24 @@ export class TcpSegmenter {
     this.#isFirst = true;
     this.payloadAt = at + this.headerLength;
     this.payloadLength = 0;
+    this.#sumHeaders();
     return true;
   }
 
-  /** Writes the headers of the next segment at `intoAt`; its payload is at `payloadAt`. False where there is none left. */
-  next(into: Uint8Array, intoAt: number): boolean {
+  /**
+   * Writes the headers of the next segment at `intoAt`, and before them a copy of the `before` bytes that stand before the
+   * packet; its payload is at `payloadAt`. False where there is none left.
+   */
+  next(into: Uint8Array, intoAt: number, before = 0): boolean {
     const payloadAt = this.payloadAt + this.payloadLength;
     if (payloadAt >= this.#end) return false;
+    const remaining = this.#end - payloadAt;
     this.payloadAt = payloadAt;
-    this.payloadLength = Math.min(this.#maxPayload, this.#end - payloadAt);
-    into.set(this.#bytes.subarray(this.#at, this.#at + this.headerLength), intoAt);
+    this.payloadLength = remaining < this.#maxPayload ? remaining : this.#maxPayload;
+    const from = this.#at - before;
+    const to = this.#at + this.headerLength;
+    if (into === this.#bytes) into.copyWithin(intoAt - before, from, to);
+    else into.set(this.#bytes.subarray(from, to), intoAt - before);
     const segmentLength = this.headerLength - this.ipHeaderLength + this.payloadLength;
     if (this.#family === 4) this.#finishIpv4(into, intoAt, this.ipHeaderLength + segmentLength);
     else writeU16(into, intoAt + IPV6.payloadLength, segmentLength);
@@ -85,25 +96,41 @@ export class TcpSegmenter {
     return true;
   }
 
+  /** Sums of what all segments have in common, so that each adds only what is its own. */
+  #sumHeaders(): void {
+    const bytes = this.#bytes;
+    const at = this.#at;
+    const tcp = at + this.ipHeaderLength;
+    if (this.#family === 4) {
+      const own = this.totalLength + this.#identification + readU16(bytes, at + IPV4.checksum);
+      this.#ipSum = sumWords(bytes, at, tcp) - own;
+    }
+    const own =
+      readU16(bytes, tcp + TCP.sequence) +
+      readU16(bytes, tcp + TCP.sequence + 2) +
+      this.#flags +
+      readU16(bytes, tcp + TCP.checksum);
+    const pseudo = pseudoHeaderSum(this.#family, bytes, at, PROTOCOL.tcp, 0);
+    this.#tcpSum = sumWords(bytes, tcp, at + this.headerLength, pseudo) - own;
+  }
+
   #finishIpv4(into: Uint8Array, at: number, totalLength: number): void {
     writeU16(into, at + IPV4.totalLength, totalLength);
     writeU16(into, at + IPV4.identification, this.#identification);
-    writeU16(into, at + IPV4.checksum, 0);
-    writeU16(into, at + IPV4.checksum, internetChecksum(into, at, at + this.ipHeaderLength));
+    writeU16(into, at + IPV4.checksum, ~foldSum(this.#ipSum + totalLength + this.#identification));
   }
 
   #finishTcp(into: Uint8Array, at: number, segmentLength: number): void {
     const tcp = at + this.ipHeaderLength;
+    const sequence = this.#sequence;
     const isLast = this.payloadAt + this.payloadLength >= this.#end;
     let flags = this.#flags;
     if (!isLast) flags &= ~LAST_ONLY;
     if (!this.#isFirst) flags &= ~TCP_FLAG.cwr;
     into[tcp + TCP.flags] = flags;
-    writeU32(into, tcp + TCP.sequence, this.#sequence);
-    writeU16(into, tcp + TCP.checksum, 0);
-    const pseudo = pseudoHeaderSum(this.#family, into, at, PROTOCOL.tcp, segmentLength);
-    const headers = sumWords(into, tcp, at + this.headerLength, pseudo);
-    const all = sumWords(this.#bytes, this.payloadAt, this.payloadAt + this.payloadLength, headers);
+    writeU32(into, tcp + TCP.sequence, sequence);
+    const own = segmentLength + (sequence >>> 16) + (sequence & 0xffff) + flags;
+    const all = sumWords(this.#bytes, this.payloadAt, this.payloadAt + this.payloadLength, this.#tcpSum + own);
     writeU16(into, tcp + TCP.checksum, ~foldSum(all));
   }
 }

@@ -28,7 +28,7 @@ import { VNI_MAX } from './lease.ts';
 /** UDP port of VXLAN in Linux and in flannel; IANA's 4789 can be configured. */
 export const VXLAN_PORT = 8472;
 export const UDP_PORT = 8285;
-export const BACKEND_TYPES = ['vxlan', 'udp', 'host-gw'] as const;
+export const BACKEND_TYPES = ['vxlan', 'udp', 'ipip', 'host-gw'] as const;
 
 /** Per family: the names of its fields, the longest subnet, the default length and up to which network it holds. */
 const POOL_RULES = {
@@ -60,8 +60,17 @@ export interface VxlanConfig {
   readonly mtuBytes?: number;
 }
 
+export interface IpipConfig {
+  readonly type: 'ipip';
+  /** Peers on the same L2 are reached by plain routes. */
+  readonly directRouting: boolean;
+  /** The plane runs in flanneld even where the kernel has an IP-in-IP device. */
+  readonly userSpace: boolean;
+}
+
 export type BackendConfig =
   | VxlanConfig
+  | IpipConfig
   | { readonly type: 'udp'; readonly port: number }
   | { readonly type: 'host-gw' };
 
@@ -180,6 +189,12 @@ function readBackend(config: FieldReader): BackendConfig | undefined {
     }
     case 'udp':
       return { type: 'udp', port: reader.integer('Port', UDP_PORT, 1, 65_535) ?? UDP_PORT };
+    case 'ipip':
+      return {
+        type: 'ipip',
+        directRouting: reader.boolean('DirectRouting', false),
+        userSpace: reader.boolean('UserSpace', false),
+      };
     case 'host-gw':
       return { type: 'host-gw' };
     default:

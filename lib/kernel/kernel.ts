@@ -31,6 +31,7 @@ export interface Link {
   /** Index of the bridge that this link is a port of. */
   readonly masterIndex?: number;
   readonly vxlan?: VxlanLink;
+  readonly ipip?: IpipLink;
 }
 
 export interface VxlanLink {
@@ -43,6 +44,12 @@ export interface VxlanLink {
   readonly learning: boolean;
   /** Group-based policy extension. */
   readonly gbp: boolean;
+}
+
+/** An IP-in-IP device (RFC 2003) without a fixed remote end: each packet goes to its route's gateway. */
+export interface IpipLink {
+  /** Source address of outgoing packets; absent: that of the route to the gateway. */
+  readonly local?: Address;
 }
 
 export interface LinkAddress {
@@ -120,8 +127,11 @@ export interface FdbEntry {
 /** What can be asked of a link that exists or is to be made. A field that is absent is left as it is. */
 export interface LinkSpec {
   readonly name: string;
-  /** Makes the link with this type where no link has the name: a VXLAN device, or a bridge. */
-  readonly create?: { readonly type: 'vxlan'; readonly vxlan: VxlanLink } | { readonly type: 'bridge' };
+  /** Makes the link with this type where no link has the name: a VXLAN device, an IP-in-IP device, or a bridge. */
+  readonly create?:
+    | { readonly type: 'vxlan'; readonly vxlan: VxlanLink }
+    | { readonly type: 'ipip'; readonly ipip: IpipLink }
+    | { readonly type: 'bridge' };
   readonly mac?: Mac;
   readonly mtuBytes?: number;
   readonly up?: boolean;

@@ -1,4 +1,4 @@
-// The system calls that move packets without the event loop: read, writev, sendmsg, recvmsg, poll, on memory at a fixed
+// The system calls that move packets without the event loop: read, writev, sendmmsg, recvmmsg, poll, on memory at a fixed
 // address. As in syscalls.ts every function gives what the call gives, or -errno, and none throws.
 //
 // Addresses are numbers: memory of a Uint8Array of its own never moves, so an address taken once stays right for as long
@@ -18,6 +18,12 @@ const calls = {
   read: libcFunction('intptr_t read(int fd, uintptr_t bytes, size_t length)') as Call<[number, number, number]>,
   writev: libcFunction('intptr_t writev(int fd, uintptr_t vector, int count)') as Call<[number, number, number]>,
   sendmsg: libcFunction('intptr_t sendmsg(int fd, uintptr_t message, int flags)') as Call<[number, number, number]>,
+  sendmmsg: libcFunction('int sendmmsg(int fd, uintptr_t messages, unsigned int count, int flags)') as Call<
+    [number, number, number, number]
+  >,
+  recvmmsg: libcFunction(
+    'int recvmmsg(int fd, uintptr_t messages, unsigned int count, int flags, uintptr_t timeout)',
+  ) as Call<[number, number, number, number, number]>,
   recvmsg: libcFunction('intptr_t recvmsg(int fd, uintptr_t message, int flags)') as Call<[number, number, number]>,
   poll: libcFunction('int poll(uintptr_t entries, unsigned long count, int timeout)') as Call<[number, number, number]>,
   eventfd: libcFunction('int eventfd(unsigned int value, int flags)') as Call<[number, number]>,
@@ -41,14 +47,24 @@ export function writeVectorAt(fd: number, address: number, count: number): numbe
   return result(calls.writev(fd, address, count));
 }
 
-/** `address` is that of a struct msghdr. */
+/** `address` is that of a struct msghdr, or of a struct mmsghdr, which begins with one. */
 export function sendMessageAt(fd: number, address: number, flags: number): number {
   return result(calls.sendmsg(fd, address, flags));
 }
 
-/** `address` is that of a struct msghdr, which is filled in. */
+/** `address` is that of `count` struct mmsghdr; how many were sent. An error is told only where it is that of the first. */
+export function sendMessagesAt(fd: number, address: number, count: number, flags: number): number {
+  return result(calls.sendmmsg(fd, address, count, flags));
+}
+
+/** `address` is that of a struct msghdr, which is filled in; the length of the message. */
 export function receiveMessageAt(fd: number, address: number, flags: number): number {
   return result(calls.recvmsg(fd, address, flags));
+}
+
+/** `address` is that of `count` struct mmsghdr, of which so many as it returns are filled in. */
+export function receiveMessagesAt(fd: number, address: number, count: number, flags: number): number {
+  return result(calls.recvmmsg(fd, address, count, flags, 0));
 }
 
 /** Waits until one of `count` struct pollfd has something, at most `timeoutMs`; how many have. */

@@ -36,7 +36,13 @@ export const IPV4_LENGTH = 20;
 export const IPV4_FRAGMENT = { dontFragment: 0x4000, moreFragments: 0x2000, offsetMask: 0x1fff } as const;
 
 /** Assigned protocol numbers, both families. */
-export const PROTOCOL = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58 } as const;
+export const PROTOCOL = { icmp: 1, ipv4: 4, tcp: 6, udp: 17, ipv6: 41, icmpv6: 58 } as const;
+
+/** Which family is inside, by the outer protocol: IPv4 (RFC 2003), IPv6 (RFC 4213 section 3.5). */
+export const TUNNELLED_FAMILY: ReadonlyMap<number, 4 | 6> = new Map([
+  [PROTOCOL.ipv4, 4],
+  [PROTOCOL.ipv6, 6],
+]);
 
 export type Ipv4Fault = 'truncated' | 'version' | 'header-length' | 'total-length' | 'checksum';
 

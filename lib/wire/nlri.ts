@@ -7,10 +7,11 @@
 // The length is in bits, the prefix takes ceil(length / 8) bytes. The value of the bits beyond the length is irrelevant
 // (section 4.3), so decoding clears them. The confusing thing: the bytes do not say their family; the message around does.
 //
-// Decoding never throws. It is written for 100,000 prefixes at a time: IPv4 text is read and made here, without a parser.
+// Decoding never throws. It is written for 100,000 prefixes at a time: text is read and made without a general parser.
 
-import { ADDRESS_LENGTH, type Address, addressBytes, addressFromBytes, type Family } from '../net/address.ts';
-import { type Prefix, prefixAddress, prefixFamily, prefixLength } from '../net/prefix.ts';
+import { ADDRESS_LENGTH, type Family } from '../net/address.ts';
+import { type Prefix, prefixFamily, prefixLength } from '../net/prefix.ts';
+import { readIpv6, writeIpv6 } from './ipv6-text.ts';
 
 /** Bytes of the length field. */
 const LENGTH_BYTES = 1;
@@ -38,13 +39,17 @@ export function nlriLength(prefixes: readonly Prefix[]): number {
  */
 export function encodeNlri(prefixes: readonly Prefix[], into: Uint8Array, offset = 0): number {
   let at = offset;
+  const scratch = new Uint8Array(ADDRESS_LENGTH[6]);
   for (const prefix of prefixes) {
     const length = prefixLength(prefix);
     const size = (length + 7) >> 3;
     if (at + LENGTH_BYTES + size > into.length) throw new RangeError('not enough room for the packed prefixes');
     into[at++] = length;
     if (prefixFamily(prefix) === 4) writeIpv4(prefix, size, into, at);
-    else into.set(addressBytes(prefixAddress(prefix)).subarray(0, size), at);
+    else {
+      writeIpv6(scratch, 0, prefix);
+      into.set(scratch.subarray(0, size), at);
+    }
     at += size;
   }
   return at;
@@ -61,6 +66,7 @@ export function packPrefixes(prefixes: readonly Prefix[]): Uint8Array<ArrayBuffe
 export function decodeNlri(family: Family, bytes: Uint8Array): Prefix[] | NlriError {
   const longest = ADDRESS_LENGTH[family] * 8;
   const prefixes: Prefix[] = [];
+  const scratch = new Uint8Array(ADDRESS_LENGTH[6]);
   let at = 0;
   while (at < bytes.length) {
     const length = bytes[at] as number;
@@ -68,7 +74,11 @@ export function decodeNlri(family: Family, bytes: Uint8Array): Prefix[] | NlriEr
     const size = (length + 7) >> 3;
     const start = at + LENGTH_BYTES;
     if (start + size > bytes.length) return { error: 'truncated', offset: at };
-    prefixes.push(family === 4 ? readIpv4(bytes, start, length, size) : readIpv6(bytes, start, length, size));
+    prefixes.push(
+      family === 4
+        ? readIpv4(bytes, start, length, size)
+        : ipv6Prefix(bytes.subarray(start, start + size), length, scratch),
+    );
     at = start + size;
   }
   return prefixes;
@@ -99,11 +109,11 @@ function readIpv4(bytes: Uint8Array, start: number, length: number, size: number
   return `${a}.${b}.${c}.${d}/${length}` as Prefix;
 }
 
-function readIpv6(bytes: Uint8Array, start: number, length: number, size: number): Prefix {
-  const address = new Uint8Array(ADDRESS_LENGTH[6]);
-  address.set(bytes.subarray(start, start + size));
-  if (size > 0) address[size - 1] = maskedLastByte(bytes, start, length, size);
-  return `${addressFromBytes(address) as Address}/${length}` as Prefix;
+function ipv6Prefix(packed: Uint8Array, length: number, scratch: Uint8Array): Prefix {
+  scratch.fill(0, packed.length);
+  scratch.set(packed);
+  if (packed.length > 0) scratch[packed.length - 1] = maskedLastByte(packed, 0, length, packed.length);
+  return `${readIpv6(scratch, 0)}/${length}` as Prefix;
 }
 
 /** The last byte of the prefix with the bits beyond its length cleared; 0 for the empty prefix. */

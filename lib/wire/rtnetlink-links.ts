@@ -1,5 +1,5 @@
-// Links (network devices) over rtnetlink: RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, with what is special to VXLAN devices.
-// Kernel header: include/uapi/linux/if_link.h.
+// Links (network devices) over rtnetlink: RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, with what is special to VXLAN and
+// IP-in-IP devices. Kernel headers: include/uapi/linux/if_link.h, if_tunnel.h.
 //
 //  0                   1                   2                   3
 //  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
@@ -11,7 +11,7 @@
 // The confusing thing: RTM_NEWLINK and RTM_DELLINK of family AF_BRIDGE tell of a *port* that joins or leaves a bridge,
 // not of a link that comes or goes. They are not decoded here.
 
-import type { Link, LinkSpec, VxlanLink } from '../kernel/kernel.ts';
+import type { IpipLink, Link, LinkSpec, VxlanLink } from '../kernel/kernel.ts';
 import { familyOf } from '../net/address.ts';
 import { macBytes, macFromBytes } from '../net/mac.ts';
 import { type NetlinkMessage, NLM_F } from './netlink.ts';
@@ -60,6 +60,10 @@ const IFLA = { address: 1, name: 3, mtu: 4, master: 10, linkInfo: 18, alias: 20 
 const IFLA_INFO = { kind: 1, data: 2 } as const;
 /** In IFLA_INFO_DATA of a VXLAN device. LEARNING is a byte, PORT big endian, GBP a flag that is there or not. */
 const IFLA_VXLAN = { id: 1, link: 3, local: 4, learning: 7, port: 15, local6: 17, gbp: 23 } as const;
+/** In IFLA_INFO_DATA of an IP-in-IP device (if_tunnel.h). */
+const IFLA_IPTUN = { local: 2, tos: 5, pathMtuDiscovery: 10 } as const;
+/** As the tunnel's TOS: that of the packet inside. */
+const TOS_INHERIT = 1;
 
 const UTF8 = new TextEncoder();
 
@@ -79,6 +83,10 @@ export function encodeCreateLink(
   if (create.type === 'vxlan') {
     const data = beginNested(writer, IFLA_INFO.data);
     putVxlan(writer, create.vxlan);
+    endNested(writer, data);
+  } else if (create.type === 'ipip') {
+    const data = beginNested(writer, IFLA_INFO.data);
+    putIpip(writer, create.ipip);
     endNested(writer, data);
   }
   endNested(writer, info);
@@ -150,6 +158,12 @@ function putVxlan(writer: NetlinkWriter, vxlan: VxlanLink): void {
   if (vxlan.gbp) reserveAttribute(writer, IFLA_VXLAN.gbp, 0);
 }
 
+function putIpip(writer: NetlinkWriter, { local }: IpipLink): void {
+  if (local !== undefined) putAddress(writer, IFLA_IPTUN.local, local);
+  putU8(writer, IFLA_IPTUN.tos, TOS_INHERIT);
+  putU8(writer, IFLA_IPTUN.pathMtuDiscovery, 1);
+}
+
 function readLinkAttribute(cursor: AttributeCursor, link: { -readonly [K in keyof Link]: Link[K] }): void {
   switch (cursor.type) {
     case IFLA.name:
@@ -183,6 +197,7 @@ function readLinkInfo(cursor: AttributeCursor, link: { -readonly [K in keyof Lin
     else if (info.type === IFLA_INFO.data) data = nestedCursor(info);
   }
   if (link.type === 'vxlan' && data !== undefined) link.vxlan = readVxlan(data);
+  if (link.type === 'ipip' && data !== undefined) link.ipip = readIpip(data);
   cursor.error ??= info.error ?? data?.error;
 }
 
@@ -200,4 +215,13 @@ function readVxlan(cursor: AttributeCursor): VxlanLink {
     }
   }
   return vxlan;
+}
+
+function readIpip(cursor: AttributeCursor): IpipLink {
+  let local: IpipLink['local'];
+  while (nextAttribute(cursor)) {
+    if (cursor.type === IFLA_IPTUN.local) local = readAddress(cursor);
+  }
+  // The kernel writes "any" as zeros.
+  return local === undefined || local === '0.0.0.0' ? {} : { local };
 }

@@ -23,8 +23,8 @@ export const VIRTIO_NET_LENGTH = 10;
 /** The checksum at start + offset holds the sum of the pseudo-header only. */
 export const VIRTIO_NET_NEEDS_CHECKSUM = 1;
 
-/** In the field `gsoType`; `ecn` is a flag beside the type. */
-export const VIRTIO_NET_GSO = { none: 0, tcp4: 1, tcp6: 4, ecn: 0x80 } as const;
+/** In the field `gsoType`; `udp` (VIRTIO_NET_HDR_GSO_UDP_L4) is of both families, `ecn` is a flag beside the type. */
+export const VIRTIO_NET_GSO = { none: 0, tcp4: 1, tcp6: 4, udp: 5, ecn: 0x80 } as const;
 
 export interface VirtioNetHeader {
   readonly gsoType: number;

@@ -10,6 +10,7 @@ import {
   type OpenDataPlane,
   type PlaneConfig,
   type PlanePeer,
+  type PlaneRoute,
 } from '../../../../flanneld/dataplane/data-plane.ts';
 import { address } from '../../../../lib/net/address.ts';
 import { mac } from '../../../../lib/net/mac.ts';
@@ -32,6 +33,7 @@ const VXLAN: UserConfig = {
 class RecordingPlane implements DataPlane {
   readonly io = { name: 'tuntap', why: 'a test' } as const;
   readonly peers = new Map<string, PlanePeer>();
+  readonly routes = new Map<string, readonly string[]>();
   readonly config: PlaneConfig;
   readonly #kernel: FakeKernel;
   readonly drops = Object.fromEntries(Object.keys(DROP_REASONS).map((reason) => [reason, 0])) as Record<
@@ -56,6 +58,10 @@ class RecordingPlane implements DataPlane {
 
   removePeer(node: string): void {
     this.peers.delete(node);
+  }
+
+  setRoutes(routes: readonly PlaneRoute[]): void {
+    for (const route of routes) this.routes.set(route.prefix, route.endpoints);
   }
 
   setMtu(mtuBytes: number): void {
@@ -234,7 +240,7 @@ describe('UserBackend', () => {
       backend = new UserBackend({ type: 'udp', port: 8285 }, { open, io: 'tuntap' }, fixture.context);
     });
 
-    test('opens flannel0, offers the device alone, and takes leases without a type as flannel writes them', async () => {
+    test('opens flannel0, offers gateways as names of peers, and takes leases without a type as flannel writes them', async () => {
       const { vtep: _, ...plain } = leaseOf(2, { backendType: '' });
       await backend.start(leaseOf(1));
       backend.setPeers([plain]);
@@ -243,7 +249,7 @@ describe('UserBackend', () => {
       expect(peersOf(planes[0])).toEqual([{ endpoint: '192.0.2.2', port: 8285, subnets: ['10.5.2.0/24'] }]);
       expect(fixture.kernel.neighbours()).toEqual([]);
       expect(backend.peers()).toMatchObject([
-        { programmed: true, routes: [{ hop: { device: 'flannel0', onlink: false } }] },
+        { programmed: true, routes: [{ hop: { gateway: '10.5.2.0', device: 'flannel0', onlink: true } }] },
       ]);
       expect(backend.leaseData(undefined)).toEqual({ backendType: 'udp' });
     });

@@ -1,7 +1,7 @@
 // One plane of node `one` with the peers `two` and `three`, on a PipeIo: shared by the tests of the plane.
 // Subnets are 10.55.<n>.0/24 and fd55:<n>::/32, underlay addresses 192.0.2.<n>, VTEP MACs 0e:00:00:00:55:0<n>.
 
-import type { PlaneConfig, PlanePeer } from '../../../../flanneld/dataplane/data-plane.ts';
+import type { PlaneConfig, PlaneMode, PlanePeer } from '../../../../flanneld/dataplane/data-plane.ts';
 import { Forwarder } from '../../../../flanneld/dataplane/forwarder.ts';
 import { address } from '../../../../lib/net/address.ts';
 import { mac } from '../../../../lib/net/mac.ts';
@@ -34,7 +34,7 @@ export function peer(node: number, name = `node${node}`): PlanePeer {
   };
 }
 
-export function makePlane(mode: 'vxlan' | 'udp'): Fixture {
+export function makePlane(mode: PlaneMode): Fixture {
   const base = {
     deviceName: 'flannel.t',
     localAddress: address(underlay(1)),
@@ -43,7 +43,7 @@ export function makePlane(mode: 'vxlan' | 'udp'): Fixture {
     ownSubnets: peer(1).subnets,
   };
   const config: PlaneConfig =
-    mode === 'udp' ? { ...base, mode } : { ...base, mode, vni: 1, mac: mac('0e:00:00:00:55:01') };
+    mode === 'vxlan' ? { ...base, mode, vni: 1, mac: mac('0e:00:00:00:55:01') } : { ...base, mode };
   const io = new PipeIo();
   const failures: Error[] = [];
   let nowMs = 5_000;

@@ -1,0 +1,187 @@
+// The ipip backend: IP in IP (RFC 2003), 20 bytes per packet and no port. The kernel's device where the kernel has one,
+// else a TUN and raw sockets in flanneld; other nodes cannot tell which.
+//
+// The kernel is asked by making the device: it loads the module where there is one, and says EOPNOTSUPP where there is
+// none. Its device carries IPv4 alone, so that a node with IPv6 subnets carries its packets itself (IPv6 in IPv4 is
+// protocol 41, RFC 4213, for which the kernel would want a second device).
+//
+// The confusing thing: the next hop. The kernel's device sends a packet to its route's gateway, which is therefore the
+// peer's underlay address. The TUN shows only the packet: there the gateway is a name for the peer, the first address of
+// its subnet as with vxlan, and the plane has a table of prefixes.
+
+import { type Address, familyOf } from '../../lib/net/address.ts';
+import { prefixAddress, prefixFamily } from '../../lib/net/prefix.ts';
+import { EXIT, ExitError, errorText } from '../../lib/run/exit.ts';
+import type { OpenDataPlane, PlaneIoChoice, PlaneRoute } from '../dataplane/data-plane.ts';
+import { type Lease, type LeaseAttributes, leaseSubnets } from '../lease/lease.ts';
+import type { IpipConfig } from '../lease/network-config.ts';
+import type { Underlay } from '../underlay.ts';
+import type { Backend, BackendContext, PeerRoute, PeerState } from './backend.ts';
+import { Refused } from './device-fault.ts';
+import { DirectRoutes } from './direct-routes.ts';
+import { checkPeers, type GoodPeer, type RefusedPeer } from './peer-check.ts';
+import { PlaneDevice } from './plane-device.ts';
+import { TunnelDevice } from './tunnel-device.ts';
+import { planePeers } from './user-backend.ts';
+import { directHop, tunnelHop } from './vxlan-backend.ts';
+
+const DEVICE = 'flannel.ipip';
+/** The outer IPv4 header. */
+const OVERHEAD_BYTES = 20;
+/** What the kernel says where it has no such device: by rtnetlink, by the module loader. */
+const NO_DEVICE: readonly string[] = ['EOPNOTSUPP', 'ENOTSUPP', 'ENODEV'];
+
+type Device =
+  | { readonly by: 'kernel'; readonly device: TunnelDevice }
+  | { readonly by: 'flanneld'; readonly device: PlaneDevice };
+
+export class IpipBackend implements Backend {
+  readonly deviceName = DEVICE;
+  readonly setRoutes = (routes: readonly PlaneRoute[]): void => {
+    if (this.#device?.by === 'flanneld') this.#device.device.setRoutes(routes);
+  };
+  readonly #config: IpipConfig;
+  readonly #plane: { readonly open: OpenDataPlane; readonly io: PlaneIoChoice };
+  readonly #context: BackendContext;
+  readonly #direct: DirectRoutes | undefined;
+  #underlay: Underlay;
+  #own: Lease | undefined;
+  #device: Device | undefined;
+  #good: readonly GoodPeer[] = [];
+  #refused: readonly RefusedPeer[] = [];
+  /** Keys of leases that have been programmed: their routes are offered also while a device is made again. */
+  readonly #offered = new Set<string>();
+
+  constructor(
+    config: IpipConfig,
+    plane: { readonly open: OpenDataPlane; readonly io: PlaneIoChoice },
+    context: BackendContext,
+  ) {
+    this.#config = config;
+    this.#plane = plane;
+    this.#context = context;
+    this.#underlay = context.underlay;
+    if (config.directRouting) this.#direct = new DirectRoutes({ ...context, onChange: () => this.#changed() });
+  }
+
+  get name(): 'ipip' | 'ipip-user' {
+    return this.#device?.by === 'flanneld' ? 'ipip-user' : 'ipip';
+  }
+
+  get mtuBytes(): number {
+    return this.#underlay.mtuBytes - OVERHEAD_BYTES;
+  }
+
+  leaseData(): Pick<LeaseAttributes, 'backendType'> {
+    return { backendType: 'ipip' };
+  }
+
+  async start(lease: Lease): Promise<void> {
+    if (familyOf(this.#underlay.local) !== 4) {
+      const { local } = this.#underlay;
+      throw new ExitError(EXIT.config, `the backend ipip needs an IPv4 underlay, and ${local} is IPv6: use vxlan`);
+    }
+    this.#own = lease;
+    this.#device = await this.#makeDevice(lease);
+    await this.#direct?.start();
+  }
+
+  setPeers(leases: readonly Lease[]): void {
+    if (this.#own === undefined) throw new Error('the backend has not started');
+    const checked = checkPeers(leases, { own: this.#own, underlay: this.#underlay, backendType: 'ipip' });
+    this.#good = checked.good;
+    this.#refused = checked.refused;
+    const keys = new Set(leases.map(({ key }) => key));
+    for (const key of this.#offered) if (!keys.has(key)) this.#offered.delete(key);
+    if (this.#device?.by === 'flanneld') this.#device.device.setPeers(planePeers(checked.good, 0), new Map());
+    this.#direct?.setEndpoints(checked.good.map(({ endpoint }) => endpoint));
+    this.#changed();
+  }
+
+  peers(): readonly PeerState[] {
+    return [
+      ...this.#good.map((peer) => this.#stateOf(peer)),
+      ...this.#refused.map(({ lease, reason }) => ({ lease, routes: [], programmed: false, refused: reason })),
+    ];
+  }
+
+  problem(): string | undefined {
+    return this.#device === undefined ? 'not started' : this.#device.device.problem;
+  }
+
+  drops(): Readonly<Record<string, number>> | undefined {
+    return this.#device?.by === 'flanneld' ? this.#device.device.drops : undefined;
+  }
+
+  setUnderlayMtu(mtuBytes: number): void {
+    this.#underlay = { ...this.#underlay, mtuBytes };
+    this.#device?.device.setMtu(this.mtuBytes);
+    this.#context.onChange();
+  }
+
+  async stop(): Promise<void> {
+    await this.#direct?.stop();
+    await this.#device?.device.stop();
+  }
+
+  async #makeDevice(lease: Lease): Promise<Device> {
+    const { log } = this.#context;
+    const { local } = this.#underlay;
+    const base = { ...this.#context, onChange: () => this.#changed() };
+    const spec = { name: DEVICE, mtuBytes: this.mtuBytes, addresses: leaseSubnets(lease).map(prefixAddress) };
+    if (!this.#config.userSpace && lease.subnet6 === undefined) {
+      const device = new TunnelDevice({ ...base, spec: { ...spec, ipip: { local } } });
+      try {
+        await device.start();
+        return { by: 'kernel', device };
+      } catch (error) {
+        await device.stop();
+        if (!hasNoDevice(error)) throw error;
+        log.info({ device: DEVICE, reason: errorText(error) }, 'the kernel has no IP-in-IP device: flanneld is one');
+      }
+    }
+    const ownSubnets = leaseSubnets(lease);
+    const config = { deviceName: DEVICE, localAddress: local, port: 0, mtuBytes: this.mtuBytes, ownSubnets };
+    const device = new PlaneDevice({ ...base, ...this.#plane, spec, config: { ...config, mode: 'ipip' } });
+    await device.start();
+    return { by: 'flanneld', device };
+  }
+
+  #changed(): void {
+    for (const { lease, endpoint } of this.#good) {
+      // With DirectRouting the first answer of the kernel is waited for, or a route would be written twice.
+      const isReached = this.#direct === undefined || this.#direct.reach(endpoint) !== undefined;
+      if (isReached && this.#isProgrammed()) this.#offered.add(lease.key);
+    }
+    this.#context.onChange();
+  }
+
+  #isProgrammed(): boolean {
+    return this.#device?.device.isProgrammed([], undefined) ?? false;
+  }
+
+  #stateOf({ lease, endpoint }: GoodPeer): PeerState {
+    const programmed = this.#isProgrammed();
+    if (!this.#offered.has(lease.key)) return { lease, endpoint, routes: [], programmed };
+    const reach = this.#direct?.reach(endpoint);
+    const routes = leaseSubnets(lease).map((subnet): PeerRoute => {
+      const isDirect = reach?.type === 'link' && prefixFamily(subnet) === familyOf(endpoint);
+      if (isDirect) return { subnet, hop: directHop(endpoint, reach.device) };
+      return { subnet, hop: this.#device?.by === 'kernel' ? kernelHop(endpoint) : tunnelHop(subnet, DEVICE) };
+    });
+    return { lease, endpoint, routes, programmed };
+  }
+}
+
+/** The kernel's device sends to the gateway. */
+function kernelHop(endpoint: Address): PeerRoute['hop'] {
+  return { gateway: endpoint, device: DEVICE, onlink: true, weight: 1 };
+}
+
+/** Whether the kernel refused because it knows no such kind of device. */
+function hasNoDevice(error: unknown): boolean {
+  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
+    if (cause instanceof Refused) return NO_DEVICE.includes(cause.failure.code);
+  }
+  return false;
+}
