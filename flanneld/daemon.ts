@@ -3,41 +3,39 @@
 // Each step waits where waiting helps (etcd away, no config yet) and ends the daemon with one line where it does not.
 // Order of the stop: the feed first, so that felix keeps its routes; device and lease stay for the next run.
 
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { feedSocketPath, startFeedServer } from '../lib/feed/feed-server.ts';
 import { FeedTable } from '../lib/feed/feed-table.ts';
-import { type Kernel, TABLE_MAIN } from '../lib/kernel/kernel.ts';
 import { openKernel } from '../lib/kernel/rtnetlink-kernel.ts';
-import { familyOf } from '../lib/net/address.ts';
-import type { Prefix } from '../lib/net/prefix.ts';
 import { openEtcdRegistry } from '../lib/registry/etcd-registry.ts';
-import type { Registry } from '../lib/registry/registry.ts';
-import { type Clock, systemClock } from '../lib/run/clock.ts';
+import { type Clock, pause, systemClock } from '../lib/run/clock.ts';
 import { EXIT, ExitError } from '../lib/run/exit.ts';
 import { type DaemonContext, ensureRunFolder, type RunningDaemon } from '../lib/run/lifecycle.ts';
 import { Metrics, startStatusServer } from '../lib/run/status-server.ts';
 import type { Backend } from './backend/backend.ts';
 import { removeFormerDevices } from './backend/former-devices.ts';
+import { checkHost } from './backend/host-check.ts';
 import { openBackend } from './backend/open-backend.ts';
 import type { FlanneldConfig } from './config.ts';
 import type { OpenDataPlane } from './dataplane/data-plane.ts';
-import { openDataPlane } from './dataplane/open-data-plane.ts';
-import { acquireLease, type LeaseTerms } from './lease/acquire-lease.ts';
+import { acquireLease } from './lease/acquire-lease.ts';
 import { LeaseHolder } from './lease/lease-holder.ts';
-import { describeFaults, isConfigFault, type NetworkConfig, parseNetworkConfig } from './lease/network-config.ts';
 import { LeaseFeed } from './lease-feed.ts';
+import { fetchConfig, findUnderlay, leaseTerms, type NodeFacts, overlayOf } from './node-facts.ts';
+import { followNode, type NodeSources } from './node-follow.ts';
 import { PeerWatch } from './peer-watch.ts';
-import { NotYet, persist } from './persist.ts';
+import { persist } from './persist.ts';
+import { RouteOwners } from './route-owners.ts';
 import { type FlanneldView, flanneldChecks, flanneldStatus, registerMetrics } from './status.ts';
-import { readSubnetFile, SubnetFile } from './subnet-file.ts';
-import { chooseUnderlay, type Underlay } from './underlay.ts';
-import { watchUnderlay } from './underlay-watch.ts';
+import { readSubnetFile, renderSubnetFile, SubnetFile } from './subnet-file.ts';
+import { Tenure } from './tenure.ts';
+
+/** For each step of giving back at the end, which has a deadline. */
+const RELEASE_MS = 600;
 
 /** What the daemon is made of; a test puts fakes in. */
-export interface FlanneldParts {
-  readonly registry: Registry;
-  readonly kernel: Kernel;
-  readonly clock: Clock;
+export interface FlanneldParts extends NodeSources {
   readonly openPlane: OpenDataPlane;
 }
 
@@ -45,7 +43,12 @@ export interface FlanneldParts {
 export async function startFlanneld(config: FlanneldConfig, context: DaemonContext): Promise<RunningDaemon> {
   const registry = await openEtcdRegistry(config.etcd);
   const kernel = openKernel(context.log);
-  return runFlanneld(config, context, { registry, kernel, clock: systemClock, openPlane: openDataPlane });
+  // Most nodes never need a plane of their own: it is loaded when it is opened.
+  const openPlane: OpenDataPlane = async (plane, options) => {
+    const { openDataPlane } = await import('./dataplane/open-data-plane.ts');
+    return openDataPlane(plane, { ...options, tuning: config.tuning });
+  };
+  return runFlanneld(config, context, { registry, kernel, clock: systemClock, openPlane });
 }
 
 /** As `startFlanneld`, with these parts, which it closes at the end. */
@@ -79,45 +82,51 @@ async function start(
   const { log, signal } = context;
   const { registry, kernel, clock } = parts;
   await ensureRunFolder(config.runFolder);
-  const view: FlanneldView = {
-    node: config.node,
-    phase: 'waiting for the network config from etcd',
-    underlayUp: true,
-    etcd: { connected: false, sinceMs: Number(clock.unixMicros() / 1000n), reason: 'it has not answered yet' },
-    feedInSync: false,
-    malformed: 0,
-  };
+  const view = newView(config.node, clock);
   const metrics = new Metrics('flanneld');
   registerMetrics(metrics, view);
   atEnd(await serveStatus(config, view, metrics));
 
-  const network = await persist('read the network config', () => fetchConfig(config, registry), { clock, log, signal });
+  const fetched = await persist('read the network config', () => fetchConfig(config, registry), { clock, log, signal });
   view.etcd = { connected: true };
-  const underlay = await findUnderlay(config, network, kernel);
+  const underlay = await findUnderlay(config, fetched.network, kernel);
+  const previous = await readSubnetFile(config.subnetFile);
+  const facts: NodeFacts = { network: fetched.network, underlay, previous };
   view.underlay = underlay;
   log.info({ interface: underlay.name, local: underlay.local, publicIp: underlay.publicIp }, 'underlay chosen');
 
-  let follow = (): void => undefined;
+  let follow = (_keys?: readonly string[]): void => undefined;
   const backend = openBackend(
-    network.backend,
+    fetched.network.backend,
     { ...config, openPlane: parts.openPlane },
     {
       ...{ kernel, clock, log, underlay },
       nodeName: config.node,
-      onChange: () => follow(),
+      onChange: (keys) => follow(keys),
     },
   );
+  await checkHost(kernel, backend);
   view.phase = 'waiting for a subnet lease from etcd';
-  const terms = await leaseTerms(config, network, underlay, backend, context, parts);
+  const terms = leaseTerms(config, facts, backend, { registry, clock, log });
   const held = await acquireLease(terms, signal);
-  view.holder = new LeaseHolder(terms, held, config.renewMarginSeconds);
+  const holder = new LeaseHolder(terms, held, config.renewMarginSeconds);
+  view.holder = holder;
 
   view.phase = 'making the device';
   view.backend = backend;
-  const removed = await removeFormerDevices(kernel, overlayOf(network), backend.deviceName);
-  if (removed.length > 0) log.info({ removed }, 'removed devices of another backend');
+  let holding: Promise<unknown> = Promise.resolve();
+  let tenure: Tenure | undefined;
+  if (config.releaseOnExit) atEnd(() => giveBack(config, context, parts, backend, () => tenure?.holder, holding));
   atEnd(() => backend.stop());
-  await backend.start(held.lease);
+  try {
+    const removed = await removeFormerDevices(kernel, overlayOf(fetched.network), backend.deviceName);
+    if (removed.length > 0) log.info({ removed }, 'removed devices of another backend');
+    await backend.start(held.lease);
+  } catch (error) {
+    // A lease that nobody uses would keep others out until it runs out.
+    if (held.isNew) await holder.release();
+    throw error;
+  }
 
   const table = new FeedTable();
   const feed = new LeaseFeed(table, clock);
@@ -128,19 +137,46 @@ async function start(
   });
   atEnd(() => feedServer.close());
 
-  const subnetFile = new SubnetFile(config.subnetFile, network, held.lease);
-  await subnetFile.keep(backend.mtuBytes);
+  const render = (): string => renderSubnetFile(facts.network, view.holder?.lease ?? held.lease, backend.mtuBytes);
+  const subnetFile = new SubnetFile(config.subnetFile, render);
+  await subnetFile.keep();
   log.info({ file: config.subnetFile, subnet: held.lease.subnet, mtuBytes: backend.mtuBytes }, 'subnet file written');
 
-  const watch = new PeerWatch({ view, table, feed, backend, terms, log, clock, metrics, holder: view.holder });
-  follow = () => {
-    watch.publishSoon();
-    subnetFile.keep(backend.mtuBytes).catch((error: unknown) => context.fail(error));
+  const { renewMarginSeconds, onConflict } = config;
+  const follows = {
+    ...{ facts, terms, holder, renewMarginSeconds, onConflict },
+    ...{ backend, feed, subnetFile, view },
+  };
+  const holds = new Tenure({ ...follows, clock, log });
+  tenure = holds;
+  const watch = new PeerWatch({ view, table, feed, backend, terms, log, clock, metrics });
+  const owners = followRoutes(config, backend, context, clock);
+  atEnd(async () => owners?.close());
+  if (owners !== undefined) view.owners = () => owners.status();
+  follow = (keys) => {
+    watch.publishSoon(keys);
+    owners?.refresh();
+    subnetFile.keep().catch((error: unknown) => context.fail(error));
   };
   registry.watch(watch.folder, (event) => watch.hear(event), signal);
-  atEnd(await watchUnderlay({ kernel, underlay, backend, view, log }));
+  atEnd(await followNode(config, fetched.text, facts, holds, context, parts, view));
   view.phase = '';
-  view.holder.hold(signal).catch((error: unknown) => context.fail(error));
+  holding = holds.hold(signal).catch((error: unknown) => {
+    tenure = undefined;
+    context.fail(error);
+  });
+}
+
+/** Where the data plane needs to know who has which prefix, beyond the leases. */
+function followRoutes(
+  { routesFromBgpd, runFolder }: FlanneldConfig,
+  backend: Backend,
+  { log }: DaemonContext,
+  clock: Clock,
+): RouteOwners | undefined {
+  const { setRoutes } = backend;
+  if (!routesFromBgpd || setRoutes === undefined) return undefined;
+  return new RouteOwners({ runFolder, clock, log, setRoutes, peers: () => backend.peers() });
 }
 
 async function serveStatus(config: FlanneldConfig, view: FlanneldView, metrics: Metrics): Promise<() => Promise<void>> {
@@ -156,49 +192,33 @@ async function serveStatus(config: FlanneldConfig, view: FlanneldView, metrics: 
   }
 }
 
-async function fetchConfig({ etcdPrefix }: FlanneldConfig, registry: Registry): Promise<NetworkConfig> {
-  const key = `${etcdPrefix}/config`;
-  const entry = await registry.get(key);
-  if (entry === undefined) {
-    throw new NotYet(`etcd has no ${key}: write one, such as {"Network":"10.5.0.0/16","Backend":{"Type":"vxlan"}}`);
-  }
-  const parsed = parseNetworkConfig(entry.value);
-  if (isConfigFault(parsed)) throw new ExitError(EXIT.config, `network config ${key}: ${describeFaults(parsed)}`);
-  return parsed;
-}
-
-function overlayOf({ pool, pool6 }: NetworkConfig): readonly Prefix[] {
-  return pool6 === undefined ? [pool.network] : [pool.network, pool6.network];
-}
-
-async function findUnderlay(config: FlanneldConfig, network: NetworkConfig, kernel: Kernel): Promise<Underlay> {
-  const [links, addresses, routes] = [
-    await kernel.list('link'),
-    await kernel.list('address'),
-    await kernel.list('route', { table: TABLE_MAIN }),
-  ];
-  const { iface, publicIp } = config;
-  const chosen = chooseUnderlay({ links, addresses, routes }, { iface, publicIp, overlay: overlayOf(network) });
-  if (typeof chosen === 'string') throw new ExitError(EXIT.environment, `flanneld: ${chosen}`);
-  return chosen;
-}
-
-async function leaseTerms(
-  config: FlanneldConfig,
-  network: NetworkConfig,
-  { local, publicIp }: Underlay,
-  backend: Backend,
-  { log }: DaemonContext,
-  { registry, clock }: FlanneldParts,
-): Promise<LeaseTerms> {
-  const address = familyOf(publicIp) === 4 ? { publicIp } : { publicIp6: publicIp };
+function newView(node: string, clock: Clock): FlanneldView {
   return {
-    ...{ registry, clock, log, config: network },
-    etcdPrefix: config.etcdPrefix,
-    nodeName: config.node,
-    publicIps: [publicIp, local],
-    previous: await readSubnetFile(config.subnetFile),
-    ttlSeconds: config.leaseTtlSeconds,
-    attributes: (_, before) => ({ ...address, ...backend.leaseData(before), nodeName: config.node }),
+    node,
+    phase: 'waiting for the network config from etcd',
+    underlayUp: true,
+    etcd: { connected: false, sinceMs: Number(clock.unixMicros() / 1000n), reason: 'it has not answered yet' },
+    feedInSync: false,
+    malformed: 0,
   };
+}
+
+/** --release-on-exit: what this node has in etcd and in the kernel goes. Not after a failure: the next run wants it back. */
+async function giveBack(
+  { subnetFile }: FlanneldConfig,
+  { log }: DaemonContext,
+  { kernel, clock }: FlanneldParts,
+  { deviceName }: Backend,
+  holder: () => LeaseHolder | undefined,
+  holding: Promise<unknown>,
+): Promise<void> {
+  await Promise.race([holding, pause(clock, RELEASE_MS)]);
+  const held = holder();
+  if (held === undefined) return;
+  await Promise.race([held.release(), pause(clock, RELEASE_MS)]);
+  await rm(subnetFile, { force: true });
+  if (deviceName === undefined) return;
+  const [failure] = await kernel.apply([{ op: 'delete', kind: 'link', name: deviceName }]);
+  if (failure === undefined) log.info({ device: deviceName }, 'device removed');
+  else log.warn({ device: deviceName, failure }, 'the device could not be removed');
 }

@@ -1,10 +1,10 @@
 // What flanneld offers in its RouteFeed: a group per peer, and one local blackhole group with the node's own subnet.
 //
-// Level-triggered like everything here: `publish` takes the peers as they are and edits the feed until it says that. A
+// `publish` takes the peers that may have changed, as they are now, and edits the feed until it says that of them. A
 // peer's routes over different next hops (IPv4 and IPv6 inside, DirectRouting for one of them) are groups of their own;
 // ids stay the same for as long as the peer is known, so that a changed next hop is one message.
 
-import type { Cause, FeedGroup, FeedNextHop } from '../lib/feed/feed.ts';
+import type { Cause, FeedNextHop } from '../lib/feed/feed.ts';
 import type { FeedTable } from '../lib/feed/feed-table.ts';
 import type { Address } from '../lib/net/address.ts';
 import { type Prefix, prefixFamily } from '../lib/net/prefix.ts';
@@ -33,18 +33,21 @@ export class LeaseFeed {
     this.#clock = clock;
   }
 
-  /** Offers the node's own subnet; `endpoint` is the address that other nodes know it by. */
-  publishOwn(lease: Lease, endpoint: Address): void {
-    const group: FeedGroup = {
-      id: OWN_GROUP,
-      kind: 'blackhole',
-      nextHops: [],
-      endpoint,
-      local: true,
-      node: lease.nodeName,
-    };
-    this.#table.setGroup(group);
-    this.#table.setRoutes(OWN_GROUP, leaseSubnets(lease));
+  /** Offers the node's own subnet and no other; `endpoint` is the address that other nodes know it by. */
+  publishOwn(lease: Lease, endpoint: Address, cause?: Cause): void {
+    const subnets = leaseSubnets(lease);
+    this.#table.setGroup(
+      { id: OWN_GROUP, kind: 'blackhole', nextHops: [], endpoint, local: true, node: lease.nodeName },
+      cause,
+    );
+    this.#table.setRoutes(OWN_GROUP, subnets, cause);
+    const former = [...this.#table.prefixesOf(OWN_GROUP)].filter((prefix) => !subnets.includes(prefix));
+    this.#table.withdraw(former, cause);
+  }
+
+  /** Another node has the subnet: stops announcing it. */
+  withdrawOwn(): void {
+    this.#table.withdraw(this.#table.prefixesOf(OWN_GROUP));
   }
 
   /** Stamps what was just seen of a lease; the next change of its routes carries it. */
@@ -53,30 +56,32 @@ export class LeaseFeed {
     this.#causes.set(key, { id, kind, detectedUnixUs: this.#clock.unixMicros(), decidedUnixUs: 0n });
   }
 
-  /** These are all peers. */
-  publish(peers: readonly PeerState[]): void {
-    const wanted = new Map<string, { readonly peer: PeerState; readonly routes: readonly PeerRoute[] }>();
-    for (const peer of peers) {
+  /** The peers of these leases, by etcd key, are now this; `undefined` for one that is gone. */
+  publish(peers: ReadonlyMap<string, PeerState | undefined>): void {
+    const gone: string[] = [];
+    // New routes first: a subnet that moves from one lease to another is never without a route.
+    for (const [key, peer] of peers) {
       for (const family of [4, 6]) {
-        const routes = peer.routes.filter(({ subnet }) => prefixFamily(subnet) === family);
-        if (routes.length > 0) wanted.set(`${peer.lease.key} ${family}`, { peer, routes });
+        const name = `${key} ${family}`;
+        const routes = peer?.routes.filter(({ subnet }) => prefixFamily(subnet) === family) ?? [];
+        if (peer !== undefined && routes.length > 0) this.#put(name, peer, routes);
+        else if (this.#groups.has(name)) gone.push(name);
       }
     }
-    // New routes first: a subnet that moves from one lease to another is never without a route.
-    for (const [name, { peer, routes }] of wanted) this.#put(name, peer, routes);
-    for (const [name, { id, prefixes }] of [...this.#groups]) {
-      if (wanted.has(name)) continue;
-      const cause = this.#causeOf(name);
-      this.#table.withdraw(
-        prefixes.filter((prefix) => this.#table.groupOf(prefix) === id),
-        cause,
-      );
-      this.#table.removeGroup(id, cause);
-      this.#groups.delete(name);
-    }
+    for (const name of gone) this.#remove(name);
     // A cause outlives its lease only until its routes are gone.
-    const known = new Set(peers.map(({ lease }) => lease.key));
-    for (const [key] of this.#causes) if (!known.has(key)) this.#causes.delete(key);
+    for (const [key, peer] of peers) if (peer === undefined) this.#causes.delete(key);
+  }
+
+  #remove(name: string): void {
+    const { id, prefixes } = this.#groups.get(name) ?? { id: 0, prefixes: [] };
+    const cause = this.#causeOf(name);
+    this.#table.withdraw(
+      prefixes.filter((prefix) => this.#table.groupOf(prefix) === id),
+      cause,
+    );
+    this.#table.removeGroup(id, cause);
+    this.#groups.delete(name);
   }
 
   #put(name: string, { lease, endpoint, programmed }: PeerState, routes: readonly PeerRoute[]): void {

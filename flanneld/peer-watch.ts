@@ -1,6 +1,6 @@
 // From the watch of the lease folder to the backend, and from the backend to the feed.
 //
-//   etcd event -> lease table (what changed?) -> backend (all peers) -> onChange -> feed (all peers)
+//   etcd event -> lease table (what changed?) -> backend (those peers) -> onChange -> feed (those peers)
 //                 lease holder (is it ours?)
 //
 // The feed is in sync once the first listing has gone all the way: every peer is programmed or refused. A peer whose
@@ -11,11 +11,10 @@ import type { RegistryEvent } from '../lib/registry/registry.ts';
 import type { Clock } from '../lib/run/clock.ts';
 import type { Logger } from '../lib/run/log.ts';
 import type { Metrics } from '../lib/run/status-server.ts';
-import type { Backend } from './backend/backend.ts';
+import type { Backend, PeerState } from './backend/backend.ts';
 import { nameOf } from './backend/peer-check.ts';
 import type { LeaseTerms } from './lease/acquire-lease.ts';
 import { type Lease, leaseFolder, leaseSubnets } from './lease/lease.ts';
-import type { LeaseHolder } from './lease/lease-holder.ts';
 import { type LeaseDelta, LeaseTable } from './lease/lease-table.ts';
 import { isOwnLease } from './lease/pick-subnet.ts';
 import type { LeaseEvent, LeaseFeed } from './lease-feed.ts';
@@ -30,7 +29,6 @@ export interface PeerWatchOptions {
   readonly table: FeedTable;
   readonly feed: LeaseFeed;
   readonly backend: Backend;
-  readonly holder: LeaseHolder;
   readonly terms: LeaseTerms;
   readonly log: Logger;
   readonly clock: Clock;
@@ -47,6 +45,11 @@ export class PeerWatch {
   #listed = false;
   #listedAtMs = 0;
   #publishing = false;
+  /** Keys of leases whose peers the feed may not show as they are; `all` of them. */
+  #unpublished = new Set<string>();
+  #allUnpublished = false;
+  /** Before the feed is in sync: peers that are not programmed yet. */
+  readonly #awaited = new Set<string>();
 
   constructor(options: PeerWatchOptions) {
     const { terms, metrics } = options;
@@ -59,8 +62,8 @@ export class PeerWatch {
 
   /** Takes one event of the watch. */
   hear(event: RegistryEvent): void {
-    const { holder, view, clock, log } = this.#options;
-    holder.observe(event);
+    const { view, clock, log } = this.#options;
+    view.holder?.observe(event);
     if (event.type === 'disconnected') {
       if (!view.etcd.connected) return;
       const { reason } = event;
@@ -84,8 +87,10 @@ export class PeerWatch {
     }
   }
 
-  /** Brings the feed up to the backend, once for all changes of this turn. */
-  publishSoon(): void {
+  /** Brings the feed up to the backend, once for all changes of this turn; all peers where no keys are given. */
+  publishSoon(keys?: readonly string[]): void {
+    if (keys === undefined) this.#allUnpublished = true;
+    else for (const key of keys) this.#unpublished.add(key);
     if (this.#publishing) return;
     this.#publishing = true;
     queueMicrotask(() => {
@@ -102,15 +107,16 @@ export class PeerWatch {
     if (faults.length > LINES_MAX) log.warn({ more: faults.length - LINES_MAX }, 'more entries are no leases: skipped');
     this.#malformed.inc(faults.length);
     view.malformed = this.#leases.faults.size;
-    const known = new Set(backend.peers().map(({ lease }) => lease.key));
-    for (const lease of put) this.#note(lease, known.has(lease.key) ? 'lease-changed' : 'lease-added', put.length);
+    for (const lease of put) {
+      this.#note(lease, backend.peer(lease.key) === undefined ? 'lease-added' : 'lease-changed', put.length);
+    }
     for (const lease of removed) this.#note(lease, 'lease-removed', removed.length);
     if (put.length > LINES_MAX) log.info({ leases: put.length }, 'many leases came or changed');
     if (removed.length > LINES_MAX) log.info({ leases: removed.length }, 'many leases are gone');
     if (!this.#listed) this.#beginSync();
     else if (put.length + removed.length === 0) return;
-    backend.setPeers([...this.#leases.leases.values()]);
-    this.publishSoon();
+    backend.changePeers(put, removed);
+    this.publishSoon([...put, ...removed].map(({ key }) => key));
   }
 
   #note(lease: Lease, what: LeaseEvent, ofMany: number): void {
@@ -130,28 +136,36 @@ export class PeerWatch {
 
   #publish(): void {
     const { backend, feed, table, view, clock } = this.#options;
-    const peers = backend.peers();
+    const keys = this.#allUnpublished
+      ? [...this.#unpublished, ...backend.peers().map(({ lease }) => lease.key)]
+      : [...this.#unpublished];
+    this.#unpublished = new Set();
+    this.#allUnpublished = false;
+    const peers = new Map(keys.map((key) => [key, backend.peer(key)]));
     feed.publish(peers);
-    this.#tellRefusals();
+    this.#tellRefusals(peers);
     if (!this.#listed || view.feedInSync) return;
-    const waiting = peers.filter(({ programmed, refused }) => !programmed && refused === undefined);
-    if (waiting.length > 0 && clock.monotonicMs() < this.#listedAtMs + FIRST_SYNC_MS) return;
+    for (const [key, peer] of peers) {
+      if (peer === undefined || peer.programmed || peer.refused !== undefined) this.#awaited.delete(key);
+      else this.#awaited.add(key);
+    }
+    if (this.#awaited.size > 0 && clock.monotonicMs() < this.#listedAtMs + FIRST_SYNC_MS) return;
     table.markInSync();
     view.feedInSync = true;
-    this.#options.log.info({ peers: peers.length, waiting: waiting.length }, 'feed is in sync');
+    this.#options.log.info({ waiting: this.#awaited.size }, 'feed is in sync');
+    this.#awaited.clear();
   }
 
   /** One line per peer and reason. */
-  #tellRefusals(): void {
-    const { backend, log } = this.#options;
-    const now = new Map(
-      backend.peers().flatMap(({ lease, refused }) => (refused ? [[lease.key, { lease, refused }]] : [])),
-    );
-    for (const [key, { lease, refused }] of now) {
-      if (this.#refusals.get(key) === refused) continue;
-      log.warn({ peer: nameOf(lease), subnet: lease.subnet, reason: refused }, 'a peer cannot be reached');
-      this.#refusals.set(key, refused);
+  #tellRefusals(peers: ReadonlyMap<string, PeerState | undefined>): void {
+    for (const [key, peer] of peers) {
+      const reason = peer?.refused;
+      if (peer !== undefined && reason !== undefined && this.#refusals.get(key) !== reason) {
+        const facts = { peer: nameOf(peer.lease), subnet: peer.lease.subnet, reason };
+        this.#options.log.warn(facts, 'a peer cannot be reached');
+      }
+      if (reason === undefined) this.#refusals.delete(key);
+      else this.#refusals.set(key, reason);
     }
-    for (const key of this.#refusals.keys()) if (!now.has(key)) this.#refusals.delete(key);
   }
 }

@@ -8,6 +8,7 @@ import type { Metrics, ReadinessCheck } from '../lib/run/status-server.ts';
 import type { Backend, PeerState } from './backend/backend.ts';
 import { nameOf } from './backend/peer-check.ts';
 import type { LeaseHolder } from './lease/lease-holder.ts';
+import type { RouteOwnersStatus } from './route-owners.ts';
 import type { Underlay } from './underlay.ts';
 
 /** Names shown in a readiness detail. */
@@ -25,28 +26,35 @@ export interface FlanneldView {
   /** The registry's watch: connected, or since when not (Unix milliseconds) and why. */
   etcd: { readonly connected: true } | { readonly connected: false; readonly sinceMs: number; readonly reason: string };
   feedInSync: boolean;
+  /** What is wrong with the network config in etcd now; the former one is in use. */
+  configFault?: string;
+  /** Changes of the network config that need a restart. */
+  configWaiting?: readonly string[];
+  /** Times that the node moved to another subnet after a conflict. */
+  moves?: number;
+  /** Times that the machine slept. */
+  sleeps?: number;
+  /** Where the data plane follows bgpd's routes too. */
+  owners?: () => RouteOwnersStatus;
   /** Entries in etcd that are no leases, right now. */
   malformed: number;
 }
 
 /** All must hold for the node to be ready. */
 export function flanneldChecks(view: FlanneldView): readonly ReadinessCheck[] {
-  const { phase, holder, backend, etcd, feedInSync } = view;
+  const { phase, backend, etcd, feedInSync } = view;
   if (phase !== '') return [{ name: 'started', ok: false, detail: phase }];
   const peers = backend?.peers() ?? [];
-  const secondsLeft = holder?.secondsLeft;
   const problem = backend?.problem();
   return [
     {
       name: 'etcd',
-      ok: etcd.connected,
+      // What was learnt goes on working for as long as etcd is away: degraded, and ready.
+      ok: true,
       detail: etcd.connected ? 'connected' : `${memorySince(etcd.sinceMs)}: ${etcd.reason}`,
     },
-    {
-      name: 'lease',
-      ok: holder !== undefined && (secondsLeft === undefined || secondsLeft > 0),
-      detail: `${holder?.lease.subnet}, ${leaseTime(secondsLeft)}`,
-    },
+    leaseCheck(view),
+    { name: 'config', ok: true, detail: configDetail(view) },
     {
       name: 'underlay',
       ok: view.underlayUp,
@@ -71,7 +79,14 @@ export function flanneldStatus(view: FlanneldView): unknown {
     mtu: backend?.mtuBytes ?? null,
     publicIP: underlay?.publicIp ?? null,
     interface: underlay?.name ?? null,
-    lease: holder && { key: lease?.key, secondsLeft: round(holder.secondsLeft), ...holder.counts },
+    lease: holder && {
+      key: lease?.key,
+      secondsLeft: round(holder.secondsLeft),
+      secondsSinceWrite: round(holder.secondsSinceWrite),
+      ...holder.counts,
+      moves: view.moves ?? 0,
+    },
+    config: { fault: view.configFault ?? null, needsRestart: view.configWaiting ?? [] },
     etcd: etcd.connected ? { connected: true } : { connected: false, since: iso(etcd.sinceMs), reason: etcd.reason },
     feed: { inSync: feedInSync },
     malformedLeases: malformed,
@@ -84,6 +99,7 @@ export function flanneldStatus(view: FlanneldView): unknown {
       via: peer.routes.map(({ hop }) => [hop.gateway, hop.device].filter((part) => part !== undefined).join(' on ')),
       ...(peer.refused === undefined ? {} : { refused: peer.refused }),
     })),
+    ...(view.owners === undefined ? {} : { routesFromBgpd: view.owners() }),
     drops: backend?.drops() ?? null,
   };
 }
@@ -102,6 +118,14 @@ export function registerMetrics({ registry, prefix }: Metrics, view: FlanneldVie
     });
   };
   gauge('lease_seconds_left', 'Seconds until etcd drops the lease; NaN without one', () => view.holder?.secondsLeft);
+  gauge('lease_age_seconds', 'Seconds since etcd last confirmed the lease', () => view.holder?.secondsSinceWrite);
+  gauge('lease_moves', 'Times that the node moved to another subnet after a conflict', () => view.moves ?? 0);
+  gauge('sleeps', 'Times that the machine slept', () => view.sleeps ?? 0);
+  gauge('config_ok', '0 while the network config in etcd is wrong', () => (view.configFault === undefined ? 1 : 0));
+  gauge('config_restart_needed', 'Changes of the network config that wait for a restart', () => {
+    return view.configWaiting?.length ?? 0;
+  });
+  gauge('degraded', '1 while the node serves from memory', () => (view.etcd.connected ? 0 : 1));
   gauge('etcd_connected', '1 while the watch of the leases works', () => (view.etcd.connected ? 1 : 0));
   gauge('mtu_bytes', 'MTU of the overlay', () => view.backend?.mtuBytes);
   gauge('malformed_leases', 'Entries in etcd that are no leases, right now', () => view.malformed);
@@ -147,6 +171,23 @@ export function registerMetrics({ registry, prefix }: Metrics, view: FlanneldVie
     () => view.backend?.drops() ?? {},
     'reason',
   );
+}
+
+function leaseCheck({ holder, etcd }: FlanneldView): ReadinessCheck {
+  const secondsLeft = holder?.secondsLeft;
+  const conflict = holder?.secondsInConflict;
+  const isHeld = secondsLeft === undefined || secondsLeft > 0;
+  return {
+    name: 'lease',
+    // While etcd is away nobody else can take the subnet either.
+    ok: holder !== undefined && conflict === undefined && (isHeld || !etcd.connected),
+    detail: `${holder?.lease.subnet}, ${conflict === undefined ? leaseTime(secondsLeft) : 'another node has it in etcd'}`,
+  };
+}
+
+function configDetail({ configFault, configWaiting = [] }: FlanneldView): string {
+  if (configFault !== undefined) return `the former one is in use: ${configFault}`;
+  return configWaiting.length === 0 ? 'in use' : `restart flanneld for ${configWaiting.join('; ')}`;
 }
 
 function peersCheck(peers: readonly PeerState[]): ReadinessCheck {

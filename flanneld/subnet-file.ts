@@ -66,18 +66,19 @@ export async function writeSubnetFile(path: string, text: string): Promise<void>
 /** subnet.env kept up to date: written when it would say something else than it does, one write after another. */
 export class SubnetFile {
   readonly #path: string;
-  readonly #render: (mtuBytes: number) => string;
+  readonly #render: () => string;
   #written = '';
   #last: Promise<void> = Promise.resolve();
 
-  constructor(path: string, config: NetworkConfig, subnets: Subnets) {
+  /** `render` says what should be in it now. */
+  constructor(path: string, render: () => string) {
     this.#path = path;
-    this.#render = (mtuBytes) => renderSubnetFile(config, subnets, mtuBytes);
+    this.#render = render;
   }
 
-  /** Resolves when the file says this. Rejects with `ExitError` (environment) where it cannot be written. */
-  keep(mtuBytes: number): Promise<void> {
-    const text = this.#render(mtuBytes);
+  /** Resolves when the file says what it should. Rejects with `ExitError` (environment) where it cannot be written. */
+  keep(): Promise<void> {
+    const text = this.#render();
     if (text !== this.#written) {
       this.#written = text;
       this.#last = this.#last.then(() => writeSubnetFile(this.#path, text));

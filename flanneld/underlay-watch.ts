@@ -1,33 +1,68 @@
-// Follows the underlay interface while flanneld runs: its MTU (the overlay's follows it), and whether it is up.
-// Not the choice of the interface (underlay.ts), which is made once, at the start.
+// Follows the underlay while flanneld runs: its interface's name, MTU and state, and its address, which DHCP or an
+// operator may change at any time. The choice itself is made in underlay.ts.
+//
+// An address that is replaced is gone for a moment before the other is there: until there is another, the node keeps the
+// one that it had.
 
-import type { Kernel } from '../lib/kernel/kernel.ts';
+import { type Kernel, PROTOCOL_GINGHAM, TABLE_MAIN } from '../lib/kernel/kernel.ts';
+import type { Clock } from '../lib/run/clock.ts';
 import type { Logger } from '../lib/run/log.ts';
-import type { Backend } from './backend/backend.ts';
+import { ReconcileLoop } from './backend/reconcile-loop.ts';
 import type { FlanneldView } from './status.ts';
-import type { Underlay } from './underlay.ts';
+import { followUnderlay, type NodeNetwork, type Underlay, type UnderlayWish } from './underlay.ts';
+
+const LOOK_MS = 30_000;
 
 export interface UnderlayWatchOptions {
   readonly kernel: Kernel;
-  readonly underlay: Underlay;
-  readonly backend: Backend;
-  readonly view: FlanneldView;
+  readonly clock: Clock;
   readonly log: Logger;
+  readonly view: FlanneldView;
+  readonly underlay: Underlay;
+  /** What to choose by, now. */
+  wish(): Promise<UnderlayWish>;
+  /** It is another now. */
+  onChange(underlay: Underlay): void;
 }
 
 /** Begins; the returned function ends it. */
 export async function watchUnderlay(options: UnderlayWatchOptions): Promise<() => Promise<void>> {
-  const { kernel, underlay, backend, view, log } = options;
-  let { mtuBytes } = underlay;
-  const unsubscribe = await kernel.subscribe(['link'], (event) => {
-    if (event.type === 'resync' || event.kind !== 'link' || event.object.index !== underlay.linkIndex) return;
-    const isUp = event.type === 'put' && event.object.up;
-    if (isUp !== view.underlayUp) log.warn({ interface: underlay.name, up: isUp }, 'the underlay interface changed');
+  const { kernel, clock, log, view } = options;
+  let now = options.underlay;
+  const look = async (): Promise<void> => {
+    const network = await listNetwork(kernel);
+    const found = followUnderlay(network, await options.wish(), now);
+    const link = network.links.find(({ index }) => index === (typeof found === 'string' ? now : found).linkIndex);
+    const isUp = typeof found !== 'string' && link?.up === true;
+    if (isUp !== view.underlayUp) log.warn({ interface: now.name, up: isUp }, 'the underlay interface changed');
     view.underlayUp = isUp;
-    if (event.type === 'delete' || event.object.mtuBytes === mtuBytes) return;
-    log.info({ interface: underlay.name, was: mtuBytes, mtuBytes: event.object.mtuBytes }, 'underlay MTU changed');
-    mtuBytes = event.object.mtuBytes;
-    backend.setUnderlayMtu(mtuBytes);
+    if (typeof found === 'string') {
+      // A link that is down keeps its place; its MTU and name are still followed.
+      if (link === undefined || (link.mtuBytes === now.mtuBytes && link.name === now.name)) return;
+      now = { ...now, mtuBytes: link.mtuBytes, name: link.name };
+    } else {
+      if (JSON.stringify(found) === JSON.stringify(now)) return;
+      log.warn({ was: now, is: found }, 'the underlay changed');
+      now = found;
+    }
+    options.onChange(now);
+  };
+  const loop = new ReconcileLoop({ clock, log, name: 'underlay', periodMs: LOOK_MS, pass: look });
+  const unsubscribe = await kernel.subscribe(['link', 'address', 'route'], (event) => {
+    if (event.type !== 'resync' && event.kind === 'route' && event.object.protocol === PROTOCOL_GINGHAM) return;
+    loop.poke();
   });
-  return async () => unsubscribe();
+  loop.poke();
+  return async () => {
+    unsubscribe();
+    await loop.stop();
+  };
+}
+
+/** What the choice of the underlay is made from. */
+export async function listNetwork(kernel: Kernel): Promise<NodeNetwork> {
+  const links = await kernel.list('link');
+  const addresses = await kernel.list('address');
+  const routes = await kernel.list('route', { table: TABLE_MAIN });
+  return { links, addresses, routes };
 }

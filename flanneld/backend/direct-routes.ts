@@ -1,7 +1,8 @@
 // Which peers sit on the same link as this node, so that a plain route over the underlay reaches them.
 //
 // Asked of the kernel (its route lookup without a gateway in the answer), again whenever routes, links or addresses
-// change, and now and then without a reason: a peer may come to sit behind a router, and back.
+// change, and now and then without a reason: a peer may come to sit behind a router, and back. A peer that is new is
+// asked for alone.
 
 import { type Kernel, type KernelEvent, PROTOCOL_GINGHAM } from '../../lib/kernel/kernel.ts';
 import type { Address } from '../../lib/net/address.ts';
@@ -22,31 +23,36 @@ export interface DirectRoutesOptions {
   readonly kernel: Kernel;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Called when an answer has changed. */
-  onChange(): void;
+  /** Called with those whose answer has changed. */
+  onChange(endpoints: ReadonlySet<Address>): void;
 }
 
 export class DirectRoutes {
   readonly #options: DirectRoutesOptions;
   readonly #loop: ReconcileLoop;
   #endpoints: ReadonlySet<Address> = new Set();
-  #known: ReadonlyMap<Address, Reach> = new Map();
+  readonly #known = new Map<Address, Reach>();
+  #dirty = true;
   #unsubscribe: () => void = () => undefined;
 
   constructor(options: DirectRoutesOptions) {
     const { clock, log } = options;
     this.#options = options;
-    this.#loop = new ReconcileLoop({ clock, log, name: 'underlay', periodMs: RELOOK_MS, pass: () => this.#look() });
+    const pass = (periodic: boolean): Promise<void> => this.#look(periodic);
+    this.#loop = new ReconcileLoop({ clock, log, name: 'underlay', periodMs: RELOOK_MS, pass });
   }
 
   async start(): Promise<void> {
     this.#unsubscribe = await this.#options.kernel.subscribe(['route', 'link', 'address'], (event) => {
-      if (isAboutUnderlay(event)) this.#loop.poke();
+      if (!isAboutUnderlay(event)) return;
+      this.#dirty = true;
+      this.#loop.poke();
     });
   }
 
   setEndpoints(endpoints: Iterable<Address>): void {
     this.#endpoints = new Set(endpoints);
+    for (const known of [...this.#known.keys()]) if (!this.#endpoints.has(known)) this.#known.delete(known);
     this.#loop.poke();
   }
 
@@ -60,20 +66,34 @@ export class DirectRoutes {
     await this.#loop.stop();
   }
 
-  async #look(): Promise<void> {
+  async #look(periodic: boolean): Promise<void> {
     const { kernel } = this.#options;
-    const links = new Map((await kernel.list('link')).map(({ index, name }) => [index, name]));
-    const known = new Map<Address, Reach>();
-    for (const endpoint of this.#endpoints) {
-      const route = await kernel.routeTo(endpoint);
-      const device = route === undefined ? undefined : links.get(route.linkIndex);
-      if (route?.gateway !== undefined) known.set(endpoint, { type: 'router', gateway: route.gateway });
-      else known.set(endpoint, device === undefined ? { type: 'none' } : { type: 'link', device });
+    const all = this.#dirty || periodic;
+    const asked = [...this.#endpoints].filter((endpoint) => all || !this.#known.has(endpoint));
+    if (asked.length === 0) return;
+    this.#dirty = false;
+    const changed = new Set<Address>();
+    try {
+      const links = new Map((await kernel.list('link')).map(({ index, name }) => [index, name]));
+      for (const endpoint of asked) {
+        const route = await kernel.routeTo(endpoint);
+        const device = route === undefined ? undefined : links.get(route.linkIndex);
+        const reach = reachOf(route?.gateway, device);
+        if (JSON.stringify(reach) !== JSON.stringify(this.#known.get(endpoint))) changed.add(endpoint);
+        this.#known.set(endpoint, reach);
+      }
+    } catch (error) {
+      this.#dirty ||= all;
+      throw error;
+    } finally {
+      if (changed.size > 0) this.#options.onChange(changed);
     }
-    const before = this.#known;
-    this.#known = known;
-    if (JSON.stringify([...known]) !== JSON.stringify([...before])) this.#options.onChange();
   }
+}
+
+function reachOf(gateway: Address | undefined, device: string | undefined): Reach {
+  if (gateway !== undefined) return { type: 'router', gateway };
+  return device === undefined ? { type: 'none' } : { type: 'link', device };
 }
 
 /** gingham's own routes lead into the overlay and tell nothing of the underlay. */

@@ -8,9 +8,10 @@ import { familyOf } from '../../lib/net/address.ts';
 import { prefixFamily } from '../../lib/net/prefix.ts';
 import { type Lease, type LeaseAttributes, leaseSubnets } from '../lease/lease.ts';
 import type { Underlay } from '../underlay.ts';
-import type { Backend, BackendContext, PeerRoute, PeerState } from './backend.ts';
+import type { Backend, BackendContext, NodeChange, PeerRoute, PeerState } from './backend.ts';
 import { DirectRoutes, type Reach } from './direct-routes.ts';
-import { checkPeers, type GoodPeer, type RefusedPeer } from './peer-check.ts';
+import type { GoodPeer } from './peer-check.ts';
+import { PeerRoster } from './peer-roster.ts';
 import { directHop } from './vxlan-backend.ts';
 
 export class HostGwBackend implements Backend {
@@ -19,15 +20,20 @@ export class HostGwBackend implements Backend {
   readonly setRoutes = undefined;
   readonly #context: BackendContext;
   readonly #direct: DirectRoutes;
+  readonly #roster: PeerRoster;
   #underlay: Underlay;
   #own: Lease | undefined;
-  #good: readonly GoodPeer[] = [];
-  #refused: readonly RefusedPeer[] = [];
 
   constructor(context: BackendContext) {
     this.#context = context;
     this.#underlay = context.underlay;
-    this.#direct = new DirectRoutes(context);
+    this.#direct = new DirectRoutes({ ...context, onChange: (endpoints) => this.#roster.lookAt(endpoints) });
+    this.#roster = new PeerRoster({
+      apply: () => this.#direct.setEndpoints(Array.from(this.#roster.good(), ({ endpoint }) => endpoint)),
+      isReady: ({ endpoint }) => this.#direct.reach(endpoint) !== undefined,
+      stateOf: (peer) => stateOf(peer, this.#direct.reach(peer.endpoint)),
+      onChange: (keys) => context.onChange(keys),
+    });
   }
 
   get mtuBytes(): number {
@@ -40,23 +46,24 @@ export class HostGwBackend implements Backend {
 
   async start(lease: Lease): Promise<void> {
     this.#own = lease;
+    this.#roster.judgeBy({ own: lease, underlay: this.#underlay, backendType: 'host-gw' });
     await this.#direct.start();
   }
 
   setPeers(leases: readonly Lease[]): void {
-    if (this.#own === undefined) throw new Error('the backend has not started');
-    const checked = checkPeers(leases, { own: this.#own, underlay: this.#underlay, backendType: 'host-gw' });
-    this.#good = checked.good;
-    this.#refused = checked.refused;
-    this.#direct.setEndpoints(checked.good.map(({ endpoint }) => endpoint));
-    this.#context.onChange();
+    this.#roster.setPeers(leases);
+  }
+
+  changePeers(put: readonly Lease[], removed: readonly Lease[]): void {
+    this.#roster.changePeers(put, removed);
   }
 
   peers(): readonly PeerState[] {
-    return [
-      ...this.#good.map((peer) => stateOf(peer, this.#direct.reach(peer.endpoint))),
-      ...this.#refused.map(({ lease, reason }) => ({ lease, routes: [], programmed: false, refused: reason })),
-    ];
+    return this.#roster.peers();
+  }
+
+  peer(key: string): PeerState | undefined {
+    return this.#roster.peer(key);
   }
 
   problem(): string | undefined {
@@ -65,8 +72,10 @@ export class HostGwBackend implements Backend {
 
   drops(): undefined {}
 
-  setUnderlayMtu(mtuBytes: number): void {
-    this.#underlay = { ...this.#underlay, mtuBytes };
+  update({ underlay = this.#underlay, own = this.#own }: NodeChange): void {
+    this.#underlay = underlay;
+    this.#own = own;
+    if (own !== undefined) this.#roster.judgeBy({ own, underlay, backendType: 'host-gw' });
     this.#context.onChange();
   }
 

@@ -11,18 +11,20 @@
 
 import { type Address, familyOf } from '../../lib/net/address.ts';
 import { prefixAddress, prefixFamily } from '../../lib/net/prefix.ts';
-import { EXIT, ExitError, errorText } from '../../lib/run/exit.ts';
+import { EXIT, ExitError } from '../../lib/run/exit.ts';
 import type { OpenDataPlane, PlaneIoChoice, PlaneRoute } from '../dataplane/data-plane.ts';
 import { type Lease, type LeaseAttributes, leaseSubnets } from '../lease/lease.ts';
 import type { IpipConfig } from '../lease/network-config.ts';
 import type { Underlay } from '../underlay.ts';
-import type { Backend, BackendContext, PeerRoute, PeerState } from './backend.ts';
+import type { Backend, BackendContext, NodeChange, PeerRoute, PeerState } from './backend.ts';
 import { Refused } from './device-fault.ts';
 import { DirectRoutes } from './direct-routes.ts';
-import { checkPeers, type GoodPeer, type RefusedPeer } from './peer-check.ts';
+import type { PeerChanges } from './peer-book.ts';
+import type { GoodPeer } from './peer-check.ts';
+import { PeerRoster } from './peer-roster.ts';
 import { PlaneDevice } from './plane-device.ts';
+import { PlanePeers } from './plane-peers.ts';
 import { TunnelDevice } from './tunnel-device.ts';
-import { planePeers } from './user-backend.ts';
 import { directHop, tunnelHop } from './vxlan-backend.ts';
 
 const DEVICE = 'flannel.ipip';
@@ -47,10 +49,8 @@ export class IpipBackend implements Backend {
   #underlay: Underlay;
   #own: Lease | undefined;
   #device: Device | undefined;
-  #good: readonly GoodPeer[] = [];
-  #refused: readonly RefusedPeer[] = [];
-  /** Keys of leases that have been programmed: their routes are offered also while a device is made again. */
-  readonly #offered = new Set<string>();
+  readonly #roster: PeerRoster;
+  readonly #peers = new PlanePeers(0);
 
   constructor(
     config: IpipConfig,
@@ -61,7 +61,15 @@ export class IpipBackend implements Backend {
     this.#plane = plane;
     this.#context = context;
     this.#underlay = context.underlay;
-    if (config.directRouting) this.#direct = new DirectRoutes({ ...context, onChange: () => this.#changed() });
+    this.#roster = new PeerRoster({
+      apply: (changes) => this.#apply(changes),
+      isReady: (peer) => this.#isReady(peer),
+      stateOf: (peer, offered) => this.#stateOf(peer, offered),
+      onChange: (keys) => context.onChange(keys),
+    });
+    if (config.directRouting) {
+      this.#direct = new DirectRoutes({ ...context, onChange: (endpoints) => this.#roster.lookAt(endpoints) });
+    }
   }
 
   get name(): 'ipip' | 'ipip-user' {
@@ -82,27 +90,25 @@ export class IpipBackend implements Backend {
       throw new ExitError(EXIT.config, `the backend ipip needs an IPv4 underlay, and ${local} is IPv6: use vxlan`);
     }
     this.#own = lease;
+    this.#roster.judgeBy({ own: lease, underlay: this.#underlay, backendType: 'ipip' });
     this.#device = await this.#makeDevice(lease);
     await this.#direct?.start();
   }
 
   setPeers(leases: readonly Lease[]): void {
-    if (this.#own === undefined) throw new Error('the backend has not started');
-    const checked = checkPeers(leases, { own: this.#own, underlay: this.#underlay, backendType: 'ipip' });
-    this.#good = checked.good;
-    this.#refused = checked.refused;
-    const keys = new Set(leases.map(({ key }) => key));
-    for (const key of this.#offered) if (!keys.has(key)) this.#offered.delete(key);
-    if (this.#device?.by === 'flanneld') this.#device.device.setPeers(planePeers(checked.good, 0), new Map());
-    this.#direct?.setEndpoints(checked.good.map(({ endpoint }) => endpoint));
-    this.#changed();
+    this.#roster.setPeers(leases);
+  }
+
+  changePeers(put: readonly Lease[], removed: readonly Lease[]): void {
+    this.#roster.changePeers(put, removed);
   }
 
   peers(): readonly PeerState[] {
-    return [
-      ...this.#good.map((peer) => this.#stateOf(peer)),
-      ...this.#refused.map(({ lease, reason }) => ({ lease, routes: [], programmed: false, refused: reason })),
-    ];
+    return this.#roster.peers();
+  }
+
+  peer(key: string): PeerState | undefined {
+    return this.#roster.peer(key);
   }
 
   problem(): string | undefined {
@@ -113,9 +119,17 @@ export class IpipBackend implements Backend {
     return this.#device?.by === 'flanneld' ? this.#device.device.drops : undefined;
   }
 
-  setUnderlayMtu(mtuBytes: number): void {
-    this.#underlay = { ...this.#underlay, mtuBytes };
-    this.#device?.device.setMtu(this.mtuBytes);
+  update({ underlay = this.#underlay, own = this.#own }: NodeChange): void {
+    this.#underlay = underlay;
+    this.#own = own;
+    if (own !== undefined) {
+      const subnets = leaseSubnets(own);
+      const addresses = subnets.map(prefixAddress);
+      this.#device?.device.setMtu(this.mtuBytes);
+      if (this.#device?.by === 'kernel') this.#device.device.setSpec({ ipip: { local: underlay.local }, addresses });
+      else this.#device?.device.setNode(underlay.local, subnets);
+      this.#roster.judgeBy({ own, underlay, backendType: 'ipip' });
+    }
     this.#context.onChange();
   }
 
@@ -127,7 +141,7 @@ export class IpipBackend implements Backend {
   async #makeDevice(lease: Lease): Promise<Device> {
     const { log } = this.#context;
     const { local } = this.#underlay;
-    const base = { ...this.#context, onChange: () => this.#changed() };
+    const base = { ...this.#context, onChange: () => this.#roster.look() };
     const spec = { name: DEVICE, mtuBytes: this.mtuBytes, addresses: leaseSubnets(lease).map(prefixAddress) };
     if (!this.#config.userSpace && lease.subnet6 === undefined) {
       const device = new TunnelDevice({ ...base, spec: { ...spec, ipip: { local } } });
@@ -136,8 +150,9 @@ export class IpipBackend implements Backend {
         return { by: 'kernel', device };
       } catch (error) {
         await device.stop();
-        if (!hasNoDevice(error)) throw error;
-        log.info({ device: DEVICE, reason: errorText(error) }, 'the kernel has no IP-in-IP device: flanneld is one');
+        const reason = lackOf(error);
+        if (reason === undefined) throw error;
+        log.info({ device: DEVICE, reason }, 'the kernel has no IP-in-IP device: flanneld carries the packets');
       }
     }
     const ownSubnets = leaseSubnets(lease);
@@ -147,22 +162,27 @@ export class IpipBackend implements Backend {
     return { by: 'flanneld', device };
   }
 
-  #changed(): void {
-    for (const { lease, endpoint } of this.#good) {
-      // With DirectRouting the first answer of the kernel is waited for, or a route would be written twice.
-      const isReached = this.#direct === undefined || this.#direct.reach(endpoint) !== undefined;
-      if (isReached && this.#isProgrammed()) this.#offered.add(lease.key);
+  #apply(changes: PeerChanges): void {
+    const { put, gone } = this.#peers.change(changes);
+    if (this.#device?.by === 'flanneld') {
+      for (const node of gone) this.#device.device.removePeer(node);
+      for (const peer of put) this.#device.device.setPeer(peer);
     }
-    this.#context.onChange();
+    this.#direct?.setEndpoints(Array.from(this.#roster.good(), ({ endpoint }) => endpoint));
+  }
+
+  /** With DirectRouting the first answer of the kernel is waited for, or a route would be written twice. */
+  #isReady({ endpoint }: GoodPeer): boolean {
+    return (this.#direct === undefined || this.#direct.reach(endpoint) !== undefined) && this.#isProgrammed();
   }
 
   #isProgrammed(): boolean {
     return this.#device?.device.isProgrammed([], undefined) ?? false;
   }
 
-  #stateOf({ lease, endpoint }: GoodPeer): PeerState {
+  #stateOf({ lease, endpoint }: GoodPeer, offered: boolean): PeerState {
     const programmed = this.#isProgrammed();
-    if (!this.#offered.has(lease.key)) return { lease, endpoint, routes: [], programmed };
+    if (!offered) return { lease, endpoint, routes: [], programmed };
     const reach = this.#direct?.reach(endpoint);
     const routes = leaseSubnets(lease).map((subnet): PeerRoute => {
       const isDirect = reach?.type === 'link' && prefixFamily(subnet) === familyOf(endpoint);
@@ -178,10 +198,10 @@ function kernelHop(endpoint: Address): PeerRoute['hop'] {
   return { gateway: endpoint, device: DEVICE, onlink: true, weight: 1 };
 }
 
-/** Whether the kernel refused because it knows no such kind of device. */
-function hasNoDevice(error: unknown): boolean {
+/** What the kernel said, where it refused because it knows no such kind of device. */
+function lackOf(error: unknown): string | undefined {
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
-    if (cause instanceof Refused) return NO_DEVICE.includes(cause.failure.code);
+    if (cause instanceof Refused && NO_DEVICE.includes(cause.failure.code)) return cause.message;
   }
-  return false;
+  return undefined;
 }

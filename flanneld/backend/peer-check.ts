@@ -1,7 +1,7 @@
 // Which of the leases in etcd this node can exchange packets with, and under what address. Pure.
 //
-// A lease is another node's word. What contradicts this node's own lease, or another lease that came first in key order,
-// is refused with a reason; the rest go on.
+// A lease is another node's word. What contradicts this node's own lease is refused with a reason; the rest go on. What
+// contradicts another peer's lease is seen where all of them are (peer-book.ts).
 
 import type { Address } from '../../lib/net/address.ts';
 import { familyOf } from '../../lib/net/address.ts';
@@ -30,28 +30,6 @@ export interface PeerRules {
   readonly backendType: string;
   /** Expected, for vxlan. */
   readonly vni?: number;
-}
-
-/** Sorts leases into those that can be used and those that cannot; the answer does not depend on their order. */
-export function checkPeers(
-  leases: readonly Lease[],
-  rules: PeerRules,
-): { readonly good: readonly GoodPeer[]; readonly refused: readonly RefusedPeer[] } {
-  const good: GoodPeer[] = [];
-  const refused: RefusedPeer[] = [];
-  const macs = new Map<Mac, GoodPeer>();
-  for (const lease of [...leases].sort((a, b) => (a.key < b.key ? -1 : 1))) {
-    const peer = checkPeer(lease, rules);
-    const twin = typeof peer === 'string' || peer.mac === undefined ? undefined : macs.get(peer.mac);
-    if (typeof peer === 'string') refused.push({ lease, reason: peer });
-    else if (twin !== undefined && twin.endpoint !== peer.endpoint) {
-      refused.push({ lease, reason: twinReason(peer.mac, twin) });
-    } else {
-      if (peer.mac !== undefined) macs.set(peer.mac, peer);
-      good.push(peer);
-    }
-  }
-  return { good, refused };
 }
 
 /** Why a peer is refused whose VTEP MAC address is that of `twin`, at another address. */

@@ -12,8 +12,8 @@ import type { Mac } from '../../lib/net/mac.ts';
 export interface PeerEntry {
   readonly gateways: readonly Address[];
   readonly mac: Mac;
-  /** Underlay address behind which `mac` lives. */
-  readonly endpoint: Address;
+  /** Underlay address behind which `mac` lives; absent where no FDB is kept. */
+  readonly endpoint?: Address;
 }
 
 export class PeerEntries {
@@ -28,12 +28,6 @@ export class PeerEntries {
     return this.#neighbours.inSync && this.#fdb.inSync;
   }
 
-  /** These are all that should be. */
-  want(neighbours: ReadonlyMap<Address, Mac>, fdb: ReadonlyMap<Mac, Address>): void {
-    wantAll(this.#neighbours, neighbours);
-    wantAll(this.#fdb, fdb);
-  }
-
   /** What one peer needs; `undefined` where it needs nothing any more. Two that want the same share it. */
   wantOf(owner: string, entry: PeerEntry | undefined): void {
     const before = this.#owners.get(owner);
@@ -42,7 +36,7 @@ export class PeerEntries {
     for (const gateway of before?.gateways ?? []) this.#gateways.drop(gateway, owner);
     if (before !== undefined) this.#macs.drop(before.mac, owner);
     for (const gateway of entry?.gateways ?? []) if (entry) this.#gateways.put(gateway, owner, entry.mac);
-    if (entry !== undefined) this.#macs.put(entry.mac, owner, entry.endpoint);
+    if (entry?.endpoint !== undefined) this.#macs.put(entry.mac, owner, entry.endpoint);
     for (const gateway of new Set([...(before?.gateways ?? []), ...(entry?.gateways ?? [])])) {
       wantOne(this.#neighbours, gateway, this.#gateways.valueOf(gateway));
     }
@@ -142,11 +136,6 @@ class Claims<K, V> {
 function wantOne<K, V>(tracker: DeltaTracker<K, V>, key: K, value: V | undefined): void {
   if (value === undefined) tracker.deleteDesired(key);
   else if (tracker.desired.get(key) !== value) tracker.setDesired(key, value);
-}
-
-function wantAll<K, V>(tracker: DeltaTracker<K, V>, wanted: ReadonlyMap<K, V>): void {
-  for (const key of [...tracker.desired.keys()]) if (!wanted.has(key)) tracker.deleteDesired(key);
-  for (const [key, value] of wanted) if (tracker.desired.get(key) !== value) tracker.setDesired(key, value);
 }
 
 /** What a tracker calls pending it also holds. */

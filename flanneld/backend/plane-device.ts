@@ -6,8 +6,7 @@
 
 import type { Kernel } from '../../lib/kernel/kernel.ts';
 import type { Address } from '../../lib/net/address.ts';
-import type { Mac } from '../../lib/net/mac.ts';
-import type { Prefix } from '../../lib/net/prefix.ts';
+import { type Prefix, prefixAddress } from '../../lib/net/prefix.ts';
 import type { Clock } from '../../lib/run/clock.ts';
 import { errorText } from '../../lib/run/exit.ts';
 import type { Logger } from '../../lib/run/log.ts';
@@ -20,6 +19,7 @@ import type {
   PlaneRoute,
 } from '../dataplane/data-plane.ts';
 import { applyAll, deviceError, ForeignDevice } from './device-fault.ts';
+import type { PeerEntry } from './peer-entries.ts';
 import { ReconcileLoop } from './reconcile-loop.ts';
 import { ALIAS, TunnelDevice, type TunnelSpec } from './tunnel-device.ts';
 
@@ -66,6 +66,8 @@ export class PlaneDevice {
       throw deviceError(error, this.#config.deviceName);
     }
     await this.#device.start();
+    // Only now does it have the mark by which the next run knows it as ours.
+    this.#plane?.persist();
   }
 
   get problem(): string | undefined {
@@ -79,20 +81,20 @@ export class PlaneDevice {
     return drops;
   }
 
-  /** These are all peers, each with a `node` of its own, and the neighbours that their gateways are. */
-  setPeers(peers: readonly PlanePeer[], neighbours: ReadonlyMap<Address, Mac>): void {
-    const wanted = new Map(peers.map((peer) => [peer.node, peer]));
-    for (const node of [...this.#peers.keys()]) {
-      if (wanted.has(node)) continue;
-      this.#peers.delete(node);
-      this.#plane?.removePeer(node);
-    }
-    for (const [node, peer] of wanted) {
-      if (JSON.stringify(this.#peers.get(node)) === JSON.stringify(peer)) continue;
-      this.#peers.set(node, peer);
-      this.#plane?.setPeer(peer);
-    }
-    this.#device.setPeers(neighbours, new Map());
+  /** A peer that is new or another. */
+  setPeer(peer: PlanePeer): void {
+    if (JSON.stringify(this.#peers.get(peer.node)) === JSON.stringify(peer)) return;
+    this.#peers.set(peer.node, peer);
+    this.#plane?.setPeer(peer);
+  }
+
+  removePeer(node: string): void {
+    if (this.#peers.delete(node)) this.#plane?.removePeer(node);
+  }
+
+  /** The neighbours that the gateways of one lease are, by its key; `undefined` where it needs none. */
+  setNeighbours(key: string, entry: Omit<PeerEntry, 'endpoint'> | undefined): void {
+    this.#device.setPeer(key, entry);
   }
 
   /** Changes of who has which prefix. */
@@ -115,6 +117,17 @@ export class PlaneDevice {
     this.#device.setMtu(mtuBytes);
   }
 
+  /** The node has another address or subnet: another plane is opened in this one's place. */
+  setNode(localAddress: Address, ownSubnets: readonly Prefix[]): void {
+    const { localAddress: formerAddress, ownSubnets: formerSubnets } = this.#config;
+    if (formerAddress === localAddress && formerSubnets.join() === ownSubnets.join()) return;
+    this.#config = { ...this.#config, localAddress, ownSubnets };
+    this.#device.setSpec({ addresses: ownSubnets.map(prefixAddress) });
+    this.#broken = `moving to ${localAddress}`;
+    this.#options.onChange();
+    this.#loop.poke();
+  }
+
   async stop(): Promise<void> {
     await this.#loop.stop();
     await this.#device.stop();
@@ -126,8 +139,10 @@ export class PlaneDevice {
     const name = this.#config.deviceName;
     const found = (await kernel.list('link')).find((link) => link.name === name);
     if (found !== undefined && found.alias !== ALIAS) throw new ForeignDevice(found);
-    if (found !== undefined) await applyAll(kernel, [{ op: 'delete', kind: 'link', name }]);
-    const plane = await open(this.#config, { io, onFailure: (error) => this.#fail(error) });
+    // A device that the last run left is taken over as it is, so that routes through it stay.
+    const adopt = found?.type === 'tun';
+    if (found !== undefined && !adopt) await applyAll(kernel, [{ op: 'delete', kind: 'link', name }]);
+    const plane = await open(this.#config, { io, adopt, onFailure: (error) => this.#fail(error) });
     for (const peer of this.#peers.values()) plane.setPeer(peer);
     plane.setRoutes([...this.#routes.values()]);
     this.#plane = plane;
@@ -150,6 +165,8 @@ export class PlaneDevice {
     await this.#close();
     await this.#open();
     this.#device.check();
+    await this.#device.settled();
+    this.#plane?.persist();
     this.#options.onChange();
   }
 

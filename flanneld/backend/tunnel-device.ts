@@ -79,12 +79,6 @@ export class TunnelDevice {
     return this.#problem;
   }
 
-  /** Replaces the peers. Entries that no longer belong are removed, those of others on this device too. */
-  setPeers(neighbours: ReadonlyMap<Address, Mac>, fdb: ReadonlyMap<Mac, Address>): void {
-    this.#entries.want(neighbours, fdb);
-    this.#poke();
-  }
-
   /** What one peer needs, by its name; `undefined` where it is gone. Costs nothing for the others. */
   setPeer(name: string, entry: PeerEntry | undefined): void {
     this.#entries.wantOf(name, entry);

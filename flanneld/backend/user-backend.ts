@@ -5,14 +5,17 @@
 
 import { familyOf } from '../../lib/net/address.ts';
 import { prefixAddress } from '../../lib/net/prefix.ts';
-import type { OpenDataPlane, PlaneConfig, PlaneIoChoice, PlanePeer } from '../dataplane/data-plane.ts';
+import type { OpenDataPlane, PlaneConfig, PlaneIoChoice } from '../dataplane/data-plane.ts';
 import { type Lease, type LeaseAttributes, leaseSubnets } from '../lease/lease.ts';
 import type { BackendConfig } from '../lease/network-config.ts';
 import type { Underlay } from '../underlay.ts';
-import type { Backend, BackendContext, PeerRoute, PeerState } from './backend.ts';
-import { checkPeers, type GoodPeer, nameOf, type RefusedPeer } from './peer-check.ts';
+import type { Backend, BackendContext, NodeChange, PeerRoute, PeerState } from './backend.ts';
+import type { PeerChanges } from './peer-book.ts';
+import type { GoodPeer, PeerRules } from './peer-check.ts';
+import { PeerRoster } from './peer-roster.ts';
 import { PlaneDevice } from './plane-device.ts';
-import { peerEntries, tunnelHop, vtepMac, vxlanDevice, vxlanLeaseData, vxlanMtu } from './vxlan-backend.ts';
+import { PlanePeers } from './plane-peers.ts';
+import { tunnelHop, vtepMac, vxlanDevice, vxlanLeaseData, vxlanMtu } from './vxlan-backend.ts';
 
 export type UserConfig = Exclude<BackendConfig, { readonly type: 'host-gw' | 'ipip' }>;
 
@@ -22,16 +25,14 @@ export class UserBackend implements Backend {
   readonly name: 'vxlan-user' | 'udp';
   readonly deviceName: string;
   readonly setRoutes: Backend['setRoutes'];
-  readonly #config: UserConfig;
+  #config: UserConfig;
   readonly #context: BackendContext;
   readonly #plane: { readonly open: OpenDataPlane; readonly io: PlaneIoChoice };
   #underlay: Underlay;
+  readonly #roster: PeerRoster;
+  readonly #peers: PlanePeers;
   #own: Lease | undefined;
   #device: PlaneDevice | undefined;
-  #good: readonly GoodPeer[] = [];
-  #refused: readonly RefusedPeer[] = [];
-  /** Keys of leases that have been programmed: their routes are offered also while a device is made again. */
-  readonly #offered = new Set<string>();
 
   constructor(
     config: UserConfig,
@@ -44,6 +45,13 @@ export class UserBackend implements Backend {
     this.#context = context;
     this.#underlay = context.underlay;
     this.deviceName = config.type === 'vxlan' ? vxlanDevice(config.vni) : UDP_DEVICE;
+    this.#peers = new PlanePeers(config.port);
+    this.#roster = new PeerRoster({
+      apply: (changes) => this.#apply(changes),
+      isReady: ({ lease }) => this.#isProgrammed(lease),
+      stateOf: (peer, offered) => this.#stateOf(peer, offered),
+      onChange: (keys) => context.onChange(keys),
+    });
     this.setRoutes = config.type === 'vxlan' ? undefined : (routes) => this.#device?.setRoutes(routes);
   }
 
@@ -61,10 +69,11 @@ export class UserBackend implements Backend {
   async start(lease: Lease): Promise<void> {
     const mac = lease.vtep?.mac ?? lease.vtep6?.mac;
     this.#own = lease;
+    this.#roster.judgeBy(this.#rules(lease));
     this.#device = new PlaneDevice({
       ...this.#context,
       ...this.#plane,
-      onChange: () => this.#changed(),
+      onChange: () => this.#roster.look(),
       config: this.#planeConfig(lease),
       spec: {
         name: this.deviceName,
@@ -77,23 +86,19 @@ export class UserBackend implements Backend {
   }
 
   setPeers(leases: readonly Lease[]): void {
-    if (this.#own === undefined) throw new Error('the backend has not started');
-    const { type } = this.#config;
-    const vni = type === 'vxlan' ? { vni: this.#config.vni } : {};
-    const checked = checkPeers(leases, { own: this.#own, underlay: this.#underlay, backendType: type, ...vni });
-    this.#good = checked.good;
-    this.#refused = checked.refused;
-    const keys = new Set(leases.map(({ key }) => key));
-    for (const key of this.#offered) if (!keys.has(key)) this.#offered.delete(key);
-    this.#device?.setPeers(planePeers(checked.good, this.#config.port), peerEntries(checked.good).neighbours);
-    this.#changed();
+    this.#roster.setPeers(leases);
+  }
+
+  changePeers(put: readonly Lease[], removed: readonly Lease[]): void {
+    this.#roster.changePeers(put, removed);
   }
 
   peers(): readonly PeerState[] {
-    return [
-      ...this.#good.map((peer) => this.#stateOf(peer)),
-      ...this.#refused.map(({ lease, reason }) => ({ lease, routes: [], programmed: false, refused: reason })),
-    ];
+    return this.#roster.peers();
+  }
+
+  peer(key: string): PeerState | undefined {
+    return this.#roster.peer(key);
   }
 
   problem(): string | undefined {
@@ -104,9 +109,15 @@ export class UserBackend implements Backend {
     return this.#device?.drops ?? {};
   }
 
-  setUnderlayMtu(mtuBytes: number): void {
-    this.#underlay = { ...this.#underlay, mtuBytes };
-    this.#device?.setMtu(this.mtuBytes);
+  update({ underlay = this.#underlay, own = this.#own, config }: NodeChange): void {
+    this.#underlay = underlay;
+    this.#own = own;
+    if (config !== undefined && config.type === this.#config.type) this.#config = config as UserConfig;
+    if (own !== undefined) {
+      this.#device?.setMtu(this.mtuBytes);
+      this.#device?.setNode(underlay.local, leaseSubnets(own));
+      this.#roster.judgeBy(this.#rules(own));
+    }
     this.#context.onChange();
   }
 
@@ -127,9 +138,22 @@ export class UserBackend implements Backend {
     return { ...base, mode: 'vxlan', vni, mac: vtepMac(lease, this.#context.nodeName, vni) };
   }
 
-  #changed(): void {
-    for (const { lease } of this.#good) if (this.#isProgrammed(lease)) this.#offered.add(lease.key);
-    this.#context.onChange();
+  #rules(own: Lease): PeerRules {
+    const { type } = this.#config;
+    const vni = type === 'vxlan' ? { vni: this.#config.vni } : {};
+    return { own, underlay: this.#underlay, backendType: type, ...vni };
+  }
+
+  #apply(changes: PeerChanges): void {
+    const { put, gone } = this.#peers.change(changes);
+    for (const node of gone) this.#device?.removePeer(node);
+    for (const peer of put) this.#device?.setPeer(peer);
+    for (const key of [...changes.gone, ...changes.refused.map(({ lease }) => lease.key)]) {
+      this.#device?.setNeighbours(key, undefined);
+    }
+    for (const { lease, mac } of changes.good) {
+      this.#device?.setNeighbours(lease.key, mac && { gateways: leaseSubnets(lease).map(prefixAddress), mac });
+    }
   }
 
   #isProgrammed(lease: Lease): boolean {
@@ -137,24 +161,13 @@ export class UserBackend implements Backend {
     return this.#device?.isProgrammed(gateways) ?? false;
   }
 
-  #stateOf({ lease, endpoint }: GoodPeer): PeerState {
+  #stateOf({ lease, endpoint }: GoodPeer, offered: boolean): PeerState {
     const programmed = this.#isProgrammed(lease);
-    if (!this.#offered.has(lease.key)) return { lease, endpoint, routes: [], programmed };
+    if (!offered) return { lease, endpoint, routes: [], programmed };
     // On a TUN the gateway is no more than the peer's name, by which a route to several nodes says which ones they are.
     const routes = leaseSubnets(lease).map(
       (subnet): PeerRoute => ({ subnet, hop: tunnelHop(subnet, this.deviceName) }),
     );
     return { lease, endpoint, routes, programmed };
   }
-}
-
-/** One plane peer per node; several leases of one node at one address are one peer. */
-export function planePeers(peers: readonly GoodPeer[], port: number): readonly PlanePeer[] {
-  const byNode = new Map<string, PlanePeer>();
-  for (const { lease, endpoint, mac } of peers) {
-    const node = `${nameOf(lease)} ${endpoint}${mac === undefined ? '' : ` ${mac}`}`;
-    const subnets = [...(byNode.get(node)?.subnets ?? []), ...leaseSubnets(lease)];
-    byNode.set(node, { node, endpoint: endpoint, port, ...(mac && { mac }), subnets });
-  }
-  return [...byNode.values()];
 }

@@ -11,33 +11,38 @@ import type { FeedNextHop } from '../../lib/feed/feed.ts';
 import { type Address, familyOf } from '../../lib/net/address.ts';
 import { localMac, type Mac } from '../../lib/net/mac.ts';
 import { type Prefix, prefixAddress, prefixFamily } from '../../lib/net/prefix.ts';
+import { errorText } from '../../lib/run/exit.ts';
 import { type Lease, type LeaseAttributes, leaseSubnets } from '../lease/lease.ts';
 import type { VxlanConfig } from '../lease/network-config.ts';
 import type { Underlay } from '../underlay.ts';
-import type { Backend, BackendContext, PeerRoute, PeerState } from './backend.ts';
+import type { Backend, BackendContext, NodeChange, PeerRoute, PeerState } from './backend.ts';
 import { DirectRoutes } from './direct-routes.ts';
-import { checkPeers, type GoodPeer, type RefusedPeer } from './peer-check.ts';
-import { TunnelDevice } from './tunnel-device.ts';
+import type { PeerChanges } from './peer-book.ts';
+import type { GoodPeer } from './peer-check.ts';
+import { PeerRoster } from './peer-roster.ts';
+import { TunnelDevice, type TunnelSpec } from './tunnel-device.ts';
 
 export class VxlanBackend implements Backend {
   readonly name = 'vxlan';
-  readonly #config: VxlanConfig;
   readonly setRoutes = undefined;
   readonly #context: BackendContext;
-  readonly #direct: DirectRoutes | undefined;
+  readonly #roster: PeerRoster;
+  #config: VxlanConfig;
+  #direct: DirectRoutes | undefined;
   #underlay: Underlay;
   #own: Lease | undefined;
   #device: TunnelDevice | undefined;
-  #good: readonly GoodPeer[] = [];
-  #refused: readonly RefusedPeer[] = [];
-  /** Keys of leases whose entries have been in place: their routes are offered also while a device is made again. */
-  readonly #offered = new Set<string>();
 
   constructor(config: VxlanConfig, context: BackendContext) {
     this.#config = config;
     this.#context = context;
     this.#underlay = context.underlay;
-    if (config.directRouting) this.#direct = new DirectRoutes({ ...context, onChange: () => this.#changed() });
+    this.#roster = new PeerRoster({
+      apply: (changes) => this.#apply(changes),
+      isReady: (peer) => this.#isReady(peer),
+      stateOf: (peer, offered) => this.#stateOf(peer, offered),
+      onChange: (keys) => context.onChange(keys),
+    });
   }
 
   get deviceName(): string {
@@ -53,43 +58,29 @@ export class VxlanBackend implements Backend {
   }
 
   async start(lease: Lease): Promise<void> {
-    const { vni, port, learning, gbp } = this.#config;
-    const { local, linkIndex } = this.#underlay;
-    const mac = lease.vtep?.mac ?? lease.vtep6?.mac;
+    const { vni } = this.#config;
     this.#own = lease;
-    this.#device = new TunnelDevice({
-      ...this.#context,
-      onChange: () => this.#changed(),
-      spec: {
-        name: this.deviceName,
-        vxlan: { vni, local, port, parentIndex: linkIndex, learning, gbp },
-        ...(mac && { mac }),
-        mtuBytes: this.mtuBytes,
-        addresses: leaseSubnets(lease).map(prefixAddress),
-      },
-    });
+    this.#roster.judgeBy({ own: lease, underlay: this.#underlay, backendType: 'vxlan', vni });
+    const spec = { name: this.deviceName, ...this.#specOf(lease) };
+    this.#device = new TunnelDevice({ ...this.#context, onChange: () => this.#roster.look(), spec });
     await this.#device.start();
-    await this.#direct?.start();
+    await this.#followDirectRouting();
   }
 
   setPeers(leases: readonly Lease[]): void {
-    if (this.#own === undefined) throw new Error('the backend has not started');
-    const { vni } = this.#config;
-    const checked = checkPeers(leases, { own: this.#own, underlay: this.#underlay, backendType: 'vxlan', vni });
-    this.#good = checked.good;
-    this.#refused = checked.refused;
-    const keys = new Set(leases.map(({ key }) => key));
-    for (const key of this.#offered) if (!keys.has(key)) this.#offered.delete(key);
-    const { neighbours, fdb } = peerEntries(checked.good);
-    this.#device?.setPeers(neighbours, fdb);
-    this.#direct?.setEndpoints(checked.good.map(({ endpoint }) => endpoint));
+    this.#roster.setPeers(leases);
+  }
+
+  changePeers(put: readonly Lease[], removed: readonly Lease[]): void {
+    this.#roster.changePeers(put, removed);
   }
 
   peers(): readonly PeerState[] {
-    return [
-      ...this.#good.map((peer) => this.#stateOf(peer)),
-      ...this.#refused.map(({ lease, reason }) => ({ lease, routes: [], programmed: false, refused: reason })),
-    ];
+    return this.#roster.peers();
+  }
+
+  peer(key: string): PeerState | undefined {
+    return this.#roster.peer(key);
   }
 
   problem(): string | undefined {
@@ -98,9 +89,18 @@ export class VxlanBackend implements Backend {
 
   drops(): undefined {}
 
-  setUnderlayMtu(mtuBytes: number): void {
-    this.#underlay = { ...this.#underlay, mtuBytes };
-    this.#device?.setMtu(this.mtuBytes);
+  update({ underlay = this.#underlay, own = this.#own, config }: NodeChange): void {
+    const { vni } = this.#config;
+    this.#underlay = underlay;
+    this.#own = own;
+    if (config?.type === 'vxlan') this.#config = config;
+    if (own !== undefined) {
+      this.#device?.setSpec(this.#specOf(own));
+      this.#roster.judgeBy({ own, underlay, backendType: 'vxlan', vni });
+    }
+    this.#followDirectRouting().catch((error: unknown) => {
+      this.#context.log.warn({ reason: errorText(error) }, 'the underlay cannot be watched for DirectRouting');
+    });
     this.#context.onChange();
   }
 
@@ -109,24 +109,58 @@ export class VxlanBackend implements Backend {
     await this.#device?.stop();
   }
 
-  #changed(): void {
-    for (const peer of this.#good) {
-      // With DirectRouting the first answer of the kernel is waited for, or a route would be written twice.
-      const isReached = this.#direct === undefined || this.#direct.reach(peer.endpoint) !== undefined;
-      if (isReached && this.#isProgrammed(peer)) this.#offered.add(peer.lease.key);
-    }
+  #specOf(lease: Lease): Omit<TunnelSpec, 'name'> {
+    const { vni, port, learning, gbp } = this.#config;
+    const { local, linkIndex } = this.#underlay;
+    const mac = lease.vtep?.mac ?? lease.vtep6?.mac;
+    return {
+      vxlan: { vni, local, port, parentIndex: linkIndex, learning, gbp },
+      ...(mac && { mac }),
+      mtuBytes: this.mtuBytes,
+      addresses: leaseSubnets(lease).map(prefixAddress),
+    };
+  }
+
+  /** Begins or ends to ask which peers are on this node's link. */
+  async #followDirectRouting(): Promise<void> {
+    const { directRouting } = this.#config;
+    if (directRouting === (this.#direct !== undefined)) return;
+    const former = this.#direct;
+    this.#direct = directRouting
+      ? new DirectRoutes({ ...this.#context, onChange: (endpoints) => this.#roster.lookAt(endpoints) })
+      : undefined;
+    this.#setEndpoints();
+    await Promise.all([former?.stop(), this.#direct?.start()]);
     this.#context.onChange();
+  }
+
+  #apply({ good, refused, gone }: PeerChanges): void {
+    for (const key of [...gone, ...refused.map(({ lease }) => lease.key)]) this.#device?.setPeer(key, undefined);
+    for (const { lease, endpoint, mac } of good) {
+      const gateways = leaseSubnets(lease).map(prefixAddress);
+      this.#device?.setPeer(lease.key, mac && { gateways, mac, endpoint });
+    }
+    this.#setEndpoints();
+  }
+
+  #setEndpoints(): void {
+    this.#direct?.setEndpoints(Array.from(this.#roster.good(), ({ endpoint }) => endpoint));
   }
 
   #isProgrammed({ lease, mac }: GoodPeer): boolean {
     return this.#device?.isProgrammed(leaseSubnets(lease).map(prefixAddress), mac) ?? false;
   }
 
-  #stateOf(peer: GoodPeer): PeerState {
+  #isReady(peer: GoodPeer): boolean {
+    // With DirectRouting the first answer of the kernel is waited for, or a route would be written twice.
+    return (this.#direct === undefined || this.#direct.reach(peer.endpoint) !== undefined) && this.#isProgrammed(peer);
+  }
+
+  #stateOf(peer: GoodPeer, offered: boolean): PeerState {
     const { lease, endpoint } = peer;
     const programmed = this.#isProgrammed(peer);
     const reach = this.#direct?.reach(endpoint);
-    if (!this.#offered.has(lease.key)) return { lease, endpoint, routes: [], programmed };
+    if (!offered) return { lease, endpoint, routes: [], programmed };
     const routes = leaseSubnets(lease).map((subnet): PeerRoute => {
       const isDirect = reach?.type === 'link' && prefixFamily(subnet) === familyOf(endpoint);
       return { subnet, hop: isDirect ? directHop(endpoint, reach.device) : tunnelHop(subnet, this.deviceName) };
@@ -160,21 +194,6 @@ export function vxlanLeaseData(
 ): Pick<LeaseAttributes, 'backendType' | 'vtep' | 'vtep6'> {
   const vtep = { vni, mac };
   return { backendType: 'vxlan', ...(familyOf(publicIp) === 4 ? { vtep } : { vtep6: vtep }) };
-}
-
-/** The neighbour and FDB entries for these peers. */
-export function peerEntries(peers: readonly GoodPeer[]): {
-  readonly neighbours: ReadonlyMap<Address, Mac>;
-  readonly fdb: ReadonlyMap<Mac, Address>;
-} {
-  const neighbours = new Map<Address, Mac>();
-  const fdb = new Map<Mac, Address>();
-  for (const { lease, endpoint, mac } of peers) {
-    if (mac === undefined) continue;
-    fdb.set(mac, endpoint);
-    for (const subnet of leaseSubnets(lease)) neighbours.set(prefixAddress(subnet), mac);
-  }
-  return { neighbours, fdb };
 }
 
 /** Through the tunnel: the gateway lies in no subnet of the device. */

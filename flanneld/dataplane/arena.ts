@@ -5,6 +5,8 @@
 
 import { endianness } from 'node:os';
 import { addressOf } from '../../lib/kernel/packet-syscalls.ts';
+import { useSummingMemory } from '../../lib/wire/checksum.ts';
+import { summingMemory } from '../../lib/wire/vector-sum.ts';
 
 /** struct msghdr. */
 export const MSGHDR = {
@@ -17,11 +19,14 @@ export const MSGHDR = {
   flags: 48,
   length: 56,
 } as const;
+/** struct mmsghdr: a msghdr, and how much of it was sent or received. */
+export const MMSGHDR = { done: 56, length: 64 } as const;
 const IOVEC = { address: 0, size: 8, length: 16 } as const;
 /** struct cmsghdr, and its data. */
 export const CMSG = { size: 0, level: 8, type: 12, data: 16 } as const;
 
 const WORD_BYTES = 8;
+const WORD_RANGE = 0x100000000;
 
 export function isArenaMachine(): boolean {
   return endianness() === 'LE' && ['x64', 'arm64', 'riscv64', 'loong64'].includes(process.arch);
@@ -31,13 +36,20 @@ export class Arena {
   readonly bytes: Uint8Array;
   readonly #view: DataView;
   readonly #base: number;
+  /** Lower and higher half of the base address. */
+  readonly #baseLow: number;
+  readonly #baseHigh: number;
   #used = 0;
 
   constructor(lengthBytes: number) {
     // Memory of its own (not from node's pool), so that the address is that of the first byte and stays.
-    this.bytes = new Uint8Array(new ArrayBuffer(lengthBytes));
+    const memory = summingMemory(lengthBytes);
+    this.bytes = new Uint8Array(memory === undefined ? new ArrayBuffer(lengthBytes) : memory.buffer);
+    if (memory !== undefined) useSummingMemory(this.bytes, memory);
     this.#view = new DataView(this.bytes.buffer);
     this.#base = addressOf(this.bytes);
+    this.#baseHigh = Math.floor(this.#base / WORD_RANGE);
+    this.#baseLow = this.#base - this.#baseHigh * WORD_RANGE;
   }
 
   /** Takes `lengthBytes` out of what is free; gives the offset, a multiple of 8. Throws where the arena is too small. */
@@ -55,15 +67,19 @@ export class Arena {
 
   /** Writes entry `index` of the vector at `vectorAt`: `lengthBytes` bytes at `at`. */
   setVector(vectorAt: number, index: number, at: number, lengthBytes: number): void {
+    const view = this.#view;
     const entry = vectorAt + index * IOVEC.length;
-    this.setWord(entry + IOVEC.address, this.#base + at);
-    this.setWord(entry + IOVEC.size, lengthBytes);
+    const low = this.#baseLow + at;
+    view.setUint32(entry + IOVEC.address, low, true);
+    view.setUint32(entry + IOVEC.address + 4, low < WORD_RANGE ? this.#baseHigh : this.#baseHigh + 1, true);
+    view.setUint32(entry + IOVEC.size, lengthBytes, true);
+    view.setUint32(entry + IOVEC.size + 4, 0, true);
   }
 
   /** Writes a pointer or size_t; both are below 2^53. */
   setWord(at: number, value: number): void {
     this.#view.setUint32(at, value, true);
-    this.#view.setUint32(at + 4, value / 0x100000000, true);
+    this.#view.setUint32(at + 4, value / WORD_RANGE, true);
   }
 
   setInt32(at: number, value: number): void {

@@ -1,7 +1,8 @@
 // What the daemon and the worker of the batched driver say to each other; everything is plain data.
 // Commands are applied between two packets, in order. There are no answers but `opened`: counters are in shared memory.
 
-import type { PlaneConfig, PlanePeer, PlaneRoute } from './data-plane.ts';
+import type { TunOpening } from '../../lib/kernel/tun-device.ts';
+import type { PlaneConfig, PlanePeer, PlaneRoute, PlaneTuning } from './data-plane.ts';
 
 export interface BatchedWorkerData {
   readonly config: PlaneConfig;
@@ -9,6 +10,8 @@ export interface BatchedWorkerData {
   readonly stats: SharedArrayBuffer;
   /** Descriptor that becomes readable when there are commands. */
   readonly wakeFd: number;
+  readonly tuning: PlaneTuning;
+  readonly opening: TunOpening;
 }
 
 export type BatchedCommand =
@@ -16,6 +19,7 @@ export type BatchedCommand =
   | { readonly op: 'remove-peer'; readonly node: string }
   | { readonly op: 'set-routes'; readonly routes: readonly PlaneRoute[] }
   | { readonly op: 'set-mtu'; readonly mtuBytes: number }
+  | { readonly op: 'persist' }
   | { readonly op: 'close' };
 
 export type BatchedEvent =

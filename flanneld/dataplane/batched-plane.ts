@@ -1,16 +1,19 @@
-// The data plane on the batched driver, as its owner sees it: a thread that forwards, commands to it, counters from it.
-// Nothing here touches a packet. Closing waits for the thread, which closes device and socket itself.
+// The data plane on the batched driver, as its owner sees it: threads that forward, commands to them, counters from them.
+//
+// Nothing here touches a packet. The first thread makes the device, the others (where there are any) add a queue each; the
+// kernel gives all packets of a flow to one queue. Every thread has the whole table. Closing waits for all of them.
 
 import { writeSync } from 'node:fs';
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { openEvent } from '../../lib/kernel/packet-syscalls.ts';
 import { close } from '../../lib/kernel/syscalls.ts';
+import type { TunOpening } from '../../lib/kernel/tun-device.ts';
 import { EXIT, ExitError } from '../../lib/run/exit.ts';
 import { isArenaMachine } from './arena.ts';
 import type { BatchedCommand, BatchedEvent, BatchedWorkerData } from './batched-messages.ts';
 import type { DataPlane, OpenOptions, PlaneConfig } from './data-plane.ts';
-import { readStats, sharedStats } from './shared-counters.ts';
+import { addStats, readStats, sharedStats } from './shared-counters.ts';
 
 const SCRIPT = new URL(`./batched-worker${extname(import.meta.url)}`, import.meta.url);
 
@@ -18,7 +21,18 @@ const SCRIPT = new URL(`./batched-worker${extname(import.meta.url)}`, import.met
 const WAKE = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);
 
 /** One command is some ten microseconds of the worker's time, so that thousands of routes stall no packet. */
-const ROUTES_PER_COMMAND = 16;
+const ROUTES_PER_COMMAND = 8;
+
+/** A thread that forwards. */
+interface PlaneThread {
+  /** What it could switch on. */
+  readonly offloads: string;
+  /** Its counters. */
+  readonly memory: Float64Array;
+  tell(command: BatchedCommand): void;
+  /** Resolves when it has closed its descriptors and is gone. */
+  close(): Promise<void>;
+}
 
 /** See `OpenDataPlane`; `why` is the reason for this driver. */
 export async function openBatchedPlane(config: PlaneConfig, options: OpenOptions, why: string): Promise<DataPlane> {
@@ -28,11 +42,63 @@ export async function openBatchedPlane(config: PlaneConfig, options: OpenOptions
       `the batched driver does not know this machine (${process.arch}): use --io tuntap`,
     );
   }
+  let isOver = false;
+  const fail = (error: Error): void => {
+    if (isOver) return;
+    isOver = true;
+    options.onFailure(error);
+  };
+  const threads: PlaneThread[] = [];
+  const closeAll = async (): Promise<void> => {
+    await Promise.all(threads.map((thread) => thread.close()));
+  };
+  const { workers = 1 } = options.tuning ?? {};
+  try {
+    for (let i = 0; i < workers; i++) {
+      const opening = i > 0 ? 'join' : options.adopt === true ? 'adopt' : 'make';
+      threads.push(await startThread(config, options, opening, fail));
+    }
+  } catch (error) {
+    isOver = true;
+    await closeAll();
+    throw error;
+  }
+  const tell = (command: BatchedCommand): void => {
+    for (const thread of threads) thread.tell(command);
+  };
+  const offloads = threads[0]?.offloads ?? '';
+  let closing: Promise<void> | undefined;
+  return {
+    io: { name: 'batched', why: `${why} (${offloads}${workers > 1 ? `; ${workers} threads` : ''})` },
+    setPeer: (peer) => tell({ op: 'set-peer', peer }),
+    removePeer: (node) => tell({ op: 'remove-peer', node }),
+    setRoutes: (routes) => {
+      for (let at = 0; at < routes.length; at += ROUTES_PER_COMMAND) {
+        tell({ op: 'set-routes', routes: routes.slice(at, at + ROUTES_PER_COMMAND) });
+      }
+    },
+    setMtu: (mtuBytes) => tell({ op: 'set-mtu', mtuBytes }),
+    stats: () => addStats(threads.map(({ memory }) => readStats(memory))),
+    persist: () => threads[0]?.tell({ op: 'persist' }),
+    close: () => {
+      isOver = true;
+      closing ??= closeAll();
+      return closing;
+    },
+  };
+}
+
+/** Rejects with the thread's own words where it cannot open. */
+async function startThread(
+  config: PlaneConfig,
+  { tuning = {} }: OpenOptions,
+  opening: TunOpening,
+  fail: (error: Error) => void,
+): Promise<PlaneThread> {
   const wakeFd = openEvent();
   if (wakeFd < 0) throw new ExitError(EXIT.environment, 'cannot make an eventfd');
   const shared = sharedStats();
-  const memory = new Float64Array(shared);
-  const data: BatchedWorkerData = { config, stats: shared, wakeFd };
+  const data: BatchedWorkerData = { config, stats: shared, wakeFd, tuning, opening };
   const worker = new Worker(SCRIPT, { workerData: data, name: `plane ${config.deviceName}` });
   let hasEnded = false;
   const ended = new Promise<void>((resolve) => {
@@ -49,12 +115,6 @@ export async function openBatchedPlane(config: PlaneConfig, options: OpenOptions
     close(wakeFd);
     throw error;
   }
-  let isOver = false;
-  const fail = (error: Error): void => {
-    if (isOver) return;
-    isOver = true;
-    options.onFailure(error);
-  };
   worker.on('message', (event: BatchedEvent) => {
     if (event.type === 'failed') fail(new Error(event.message));
   });
@@ -64,25 +124,14 @@ export async function openBatchedPlane(config: PlaneConfig, options: OpenOptions
     // Commands may outlive the thread, which needs no waking then.
     if (!hasEnded) writeSync(wakeFd, WAKE);
   };
-  let closing: Promise<void> | undefined;
   return {
-    io: { name: 'batched', why: `${why} (${offloads})` },
-    setPeer: (peer) => tell({ op: 'set-peer', peer }),
-    removePeer: (node) => tell({ op: 'remove-peer', node }),
-    setRoutes: (routes) => {
-      for (let at = 0; at < routes.length; at += ROUTES_PER_COMMAND) {
-        tell({ op: 'set-routes', routes: routes.slice(at, at + ROUTES_PER_COMMAND) });
-      }
-    },
-    setMtu: (mtuBytes) => tell({ op: 'set-mtu', mtuBytes }),
-    stats: () => readStats(memory),
-    close: () => {
-      isOver = true;
-      if (closing === undefined) {
-        tell({ op: 'close' });
-        closing = ended.then(() => void close(wakeFd));
-      }
-      return closing;
+    offloads,
+    memory: new Float64Array(shared),
+    tell,
+    close: async () => {
+      tell({ op: 'close' });
+      await ended;
+      close(wakeFd);
     },
   };
 }

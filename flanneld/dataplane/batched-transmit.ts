@@ -1,9 +1,9 @@
-// The sending half of the batched driver: frames from the device, segments to the socket.
+// The sending half of the batched driver: frames from the device, datagrams to the socket.
 //
-// A large TCP frame is never cut in memory: each segment's headers are written side by side, and one sendmsg with
-// UDP_SEGMENT gathers header, payload, header, payload, ... where they are. A frame that is not large goes as it is.
+// Frames are read one behind the other until there are none or the batch is full, then all datagrams go with one call.
+// A large TCP or UDP frame is never cut in memory: each segment's headers are written side by side, and the message
+// gathers header, payload, header, payload, ... where they are. A frame that is not large goes as it is.
 
-import { readAt, sendMessageAt } from '../../lib/kernel/packet-syscalls.ts';
 import { writeU16 } from '../../lib/wire/bytes.ts';
 import { internetChecksum } from '../../lib/wire/checksum.ts';
 import { ETHERNET_LENGTH } from '../../lib/wire/ethernet.ts';
@@ -14,76 +14,88 @@ import {
   VIRTIO_NET_LENGTH,
   VIRTIO_NET_NEEDS_CHECKSUM,
 } from '../../lib/wire/virtio-net.ts';
-import { type Arena, CMSG, MSGHDR, vectorLength } from './arena.ts';
+import type { Arena } from './arena.ts';
 import type { DeviceWriter } from './device-writer.ts';
+import { flowHash } from './flow-hash.ts';
 import type { TableEntry } from './forwarding-table.ts';
-import { SOCKADDR_LENGTH, SOL_UDP, socketAddress, UDP_SEGMENT } from './offload-socket.ts';
+import { BATCH_LIMIT, type MessageBatch } from './message-batch.ts';
+import type { PacketCalls } from './packet-calls.ts';
 import type { PlaneCore } from './plane-core.ts';
 import { TcpSegmenter } from './tcp-segmenter.ts';
+import { UdpSegmenter } from './udp-segmenter.ts';
 
 /** Largest frame of a device with its virtio-net header. */
 const READ_BYTES = 65_536 + 64;
-/** What the kernel takes in one sendmsg: UDP_MAX_SEGMENTS, and the largest UDP payload less some room for options. */
-const MAX_SEGMENTS = 64;
-const MAX_MESSAGE_BYTES = 65_000;
+/** Room for the frames of one batch: two of the largest, or as many small ones as a batch takes. */
+const FRAMES_BYTES = 2 * READ_BYTES;
+/** Frames per batch: each is an answer that waits no longer than it takes to read the others. */
+const FRAME_LIMIT = 64;
 /** VXLAN, Ethernet, IPv4 or IPv6 and TCP with all their options. */
 const HEADERS_BYTES = 160;
-/** sizeof(struct cmsghdr) + sizeof(u16), and the space that it takes. */
-const SEGMENT_CONTROL = { length: 18, space: 24 } as const;
+/** What stands before a frame where it is read: room for the virtio-net header or for the encapsulation. */
+const HEADROOM_BYTES = 16;
 const EAGAIN = 11;
 const EINTR = 4;
 
 export class BatchedTransmit {
   readonly #arena: Arena;
+  readonly #calls: PacketCalls;
   readonly #core: PlaneCore;
   readonly #writer: DeviceWriter;
+  /** One for each source port. */
+  readonly #batches: readonly MessageBatch[];
   readonly #tun: number;
-  readonly #socket: number;
-  readonly #family: 4 | 6;
   readonly #linkLength: number;
-  readonly #segmenter = new TcpSegmenter();
-  readonly #names = new WeakMap<TableEntry, Uint8Array>();
-  readonly #frameAt: number;
+  readonly #tcp = new TcpSegmenter();
+  readonly #udp = new UdpSegmenter();
+  readonly #framesAt: number;
   readonly #headersAt: number;
-  readonly #messageAt: number;
-  readonly #vectorAt: number;
-  readonly #controlAt: number;
-  readonly #nameAt: number;
-  #named: TableEntry | undefined;
+  #headersUsed = 0;
 
-  constructor(arena: Arena, core: PlaneCore, writer: DeviceWriter, tun: number, socket: number, family: 4 | 6) {
+  constructor(
+    arena: Arena,
+    calls: PacketCalls,
+    core: PlaneCore,
+    out: { readonly writer: DeviceWriter; readonly batches: readonly MessageBatch[]; readonly tun: number },
+  ) {
     this.#arena = arena;
+    this.#calls = calls;
     this.#core = core;
-    this.#writer = writer;
-    this.#tun = tun;
-    this.#socket = socket;
-    this.#family = family;
+    this.#writer = out.writer;
+    this.#batches = out.batches;
+    this.#tun = out.tun;
     this.#linkLength = core.headroom === 0 ? 0 : ETHERNET_LENGTH;
-    this.#frameAt = arena.take(READ_BYTES) + VIRTIO_NET_LENGTH;
-    this.#headersAt = arena.take(MAX_SEGMENTS * HEADERS_BYTES);
-    this.#messageAt = arena.take(MSGHDR.length);
-    this.#vectorAt = arena.take(vectorLength(2 * MAX_SEGMENTS));
-    this.#controlAt = arena.take(SEGMENT_CONTROL.space);
-    this.#nameAt = arena.take(SOCKADDR_LENGTH[6]);
-    arena.setWord(this.#messageAt + MSGHDR.name, arena.address(this.#nameAt));
-    arena.setInt32(this.#messageAt + MSGHDR.nameLength, SOCKADDR_LENGTH[family]);
-    arena.setWord(this.#messageAt + MSGHDR.vector, arena.address(this.#vectorAt));
-    arena.setWord(this.#messageAt + MSGHDR.control, arena.address(this.#controlAt));
-    arena.setWord(this.#controlAt + CMSG.size, SEGMENT_CONTROL.length);
-    arena.setInt32(this.#controlAt + CMSG.level, SOL_UDP);
-    arena.setInt32(this.#controlAt + CMSG.type, UDP_SEGMENT);
+    this.#framesAt = arena.take(FRAMES_BYTES);
+    this.#headersAt = arena.take(BATCH_LIMIT * HEADERS_BYTES);
   }
 
-  /** Moves at most one frame. False where there is none; throws where the device is gone. */
+  /** Moves one batch. True where the device may have more; throws where it is gone. */
   pump(nowMs: number): boolean {
-    const at = this.#frameAt;
-    const read = readAt(this.#tun, this.#arena.address(at - VIRTIO_NET_LENGTH), READ_BYTES);
-    if (read < 0) {
-      if (read === -EAGAIN || read === -EINTR) return false;
-      throw new Error(`reading the device failed: errno ${-read}`);
+    const last = this.#framesAt + FRAMES_BYTES - READ_BYTES;
+    let at = this.#framesAt;
+    let frames = 0;
+    let isEmpty = false;
+    while (frames < FRAME_LIMIT && at <= last) {
+      const frameAt = at + HEADROOM_BYTES;
+      const virtioAt = frameAt - VIRTIO_NET_LENGTH;
+      const room = READ_BYTES - HEADROOM_BYTES;
+      const read = this.#calls.read(this.#tun, this.#arena.address(virtioAt), room);
+      if (read < 0) {
+        if (read !== -EAGAIN && read !== -EINTR) throw new Error(`reading the device failed: errno ${-read}`);
+        isEmpty = true;
+        break;
+      }
+      frames++;
+      const length = Math.max(0, read - VIRTIO_NET_LENGTH);
+      if (this.#frame(frameAt, length, nowMs)) at = (frameAt + length + 7) & ~7;
     }
+    this.#flush();
+    return !isEmpty;
+  }
+
+  /** True where the frame's memory is in use until the batch is sent. */
+  #frame(at: number, length: number, nowMs: number): boolean {
     const { bytes } = this.#arena;
-    const length = Math.max(0, read - VIRTIO_NET_LENGTH);
     // Read before the core writes its encapsulation over it.
     const virtio = at - VIRTIO_NET_LENGTH;
     const flags = bytes[virtio + VIRTIO_NET.flags] as number;
@@ -95,76 +107,58 @@ export class BatchedTransmit {
     if (typeof verdict === 'string') {
       const reply = this.#core.reply.frame;
       if (reply !== undefined) this.#writer.writeCopy(reply);
-      return true;
+      return false;
     }
-    if (verdict.family !== this.#family) {
-      this.#core.counters.drop('tx-send-failed');
-      return true;
+    if (gsoType !== VIRTIO_NET_GSO.none) {
+      if (gsoSize > 0) return this.#cut(verdict, gsoType, at, length, gsoSize);
+      this.#core.counters.drop('tx-malformed');
+      return false;
     }
-    this.#setName(verdict);
-    if (gsoType !== VIRTIO_NET_GSO.none) this.#sendSuper(gsoType === VIRTIO_NET_GSO.tcp4 ? 4 : 6, length, gsoSize);
-    else {
-      if ((flags & VIRTIO_NET_NEEDS_CHECKSUM) !== 0) finish(bytes, at, length, checksumStart, checksumOffset);
-      this.#arena.setVector(this.#vectorAt, 0, at - this.#core.headroom, length + this.#core.headroom);
-      this.#send(1, 1, length, 0);
-    }
+    if ((flags & VIRTIO_NET_NEEDS_CHECKSUM) !== 0) finish(bytes, at, length, checksumStart, checksumOffset);
+    const { headroom, outerTos } = this.#core;
+    const batch = this.#batchOf(at + this.#linkLength);
+    batch.add(verdict, outerTos, at - headroom, headroom + length, at, 0);
     return true;
   }
 
-  /** Cuts the large frame and sends it, as many segments at a time as the kernel takes. */
-  #sendSuper(family: 4 | 6, length: number, gsoSize: number): void {
+  /** Cuts the large frame into datagrams of the batch. */
+  #cut(entry: TableEntry, gsoType: number, at: number, length: number, gsoSize: number): boolean {
     const { bytes } = this.#arena;
-    const inner = this.#frameAt + this.#linkLength;
-    const outer = this.#core.headroom + this.#linkLength;
-    if (gsoSize === 0 || !this.#segmenter.begin(family, bytes, inner, length, gsoSize)) {
+    const inner = at + this.#linkLength;
+    const family = (bytes[inner] as number) >> 4 === 6 ? 6 : 4;
+    const before = this.#core.headroom + this.#linkLength;
+    const isUdp = gsoType === VIRTIO_NET_GSO.udp;
+    const segmenter = isUdp ? this.#udp : this.#tcp;
+    const begun = isUdp
+      ? this.#udp.begin(family, bytes, inner, gsoSize)
+      : this.#tcp.begin(family, bytes, inner, length, gsoSize);
+    if (!begun) {
       this.#core.counters.drop('tx-malformed');
-      return;
+      return false;
     }
-    const headersLength = outer + this.#segmenter.headerLength;
-    const size = headersLength + gsoSize;
-    const perMessage = Math.max(1, Math.min(MAX_SEGMENTS, Math.floor(MAX_MESSAGE_BYTES / size)));
-    let count = 0;
-    let frameBytes = 0;
+    const headersLength = before + segmenter.headerLength;
+    const tos = this.#core.outerTos;
+    const batch = this.#batchOf(inner);
     for (;;) {
-      const headersAt = this.#headersAt + count * HEADERS_BYTES;
-      if (!this.#segmenter.next(bytes, headersAt + outer)) break;
-      bytes.copyWithin(headersAt, this.#frameAt - this.#core.headroom, inner);
-      this.#arena.setVector(this.#vectorAt, 2 * count, headersAt, headersLength);
-      this.#arena.setVector(this.#vectorAt, 2 * count + 1, this.#segmenter.payloadAt, this.#segmenter.payloadLength);
-      frameBytes += headersLength - this.#core.headroom + this.#segmenter.payloadLength;
-      count++;
-      if (count < perMessage) continue;
-      this.#send(2 * count, count, frameBytes, size);
-      count = 0;
-      frameBytes = 0;
+      // Headers are written where those of no waiting datagram are.
+      if (this.#headersUsed === BATCH_LIMIT) this.#flush();
+      const headersAt = this.#headersAt + this.#headersUsed * HEADERS_BYTES;
+      if (!segmenter.next(bytes, headersAt + before, before)) return true;
+      batch.add(entry, tos, headersAt, headersLength, segmenter.payloadAt, segmenter.payloadLength);
+      this.#headersUsed++;
     }
-    if (count > 0) this.#send(2 * count, count, frameBytes, size);
   }
 
-  #send(vectors: number, packets: number, frameBytes: number, segmentSize: number): void {
-    const arena = this.#arena;
-    arena.setWord(this.#messageAt + MSGHDR.vectorCount, vectors);
-    arena.setWord(this.#messageAt + MSGHDR.controlLength, packets > 1 ? SEGMENT_CONTROL.space : 0);
-    if (packets > 1) arena.setUint16(this.#controlAt + CMSG.data, segmentSize);
-    const sent = sendMessageAt(this.#socket, arena.address(this.#messageAt), 0);
-    const { counters } = this.#core;
-    if (sent < 0) {
-      counters.drop(sent === -EAGAIN ? 'tx-queue-full' : 'tx-send-failed', packets);
-      return;
-    }
-    counters.tx.packets += packets;
-    counters.tx.bytes += frameBytes;
+  /** The batch of the flow that the packet at `at` belongs to: all its packets leave from one port, in order. */
+  #batchOf(at: number): MessageBatch {
+    const count = this.#batches.length;
+    const index = count === 1 ? 0 : flowHash(this.#arena.bytes, at) % count;
+    return this.#batches[index] as MessageBatch;
   }
 
-  #setName(entry: TableEntry): void {
-    if (this.#named === entry) return;
-    let name = this.#names.get(entry);
-    if (name === undefined) {
-      name = socketAddress(entry.peer.endpoint, entry.peer.port);
-      this.#names.set(entry, name);
-    }
-    this.#arena.bytes.set(name, this.#nameAt);
-    this.#named = entry;
+  #flush(): void {
+    for (const batch of this.#batches) batch.flush();
+    this.#headersUsed = 0;
   }
 }
 

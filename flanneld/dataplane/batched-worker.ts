@@ -4,64 +4,88 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { errnoName } from '../../lib/kernel/errno.ts';
 import { close } from '../../lib/kernel/syscalls.ts';
-import { openOffloadedTun, setTunOffload, TUN_OFFLOAD } from '../../lib/kernel/tun-device.ts';
+import { openOffloadedTun, removePersistentTun, type TunOpening } from '../../lib/kernel/tun-device.ts';
 import { EXIT, ExitError, errorText } from '../../lib/run/exit.ts';
 import { BatchedLoop } from './batched-loop.ts';
 import type { BatchedEvent, BatchedWorkerData } from './batched-messages.ts';
 import type { PlaneConfig } from './data-plane.ts';
 import { openOffloadSocket } from './offload-socket.ts';
+import { describeOffloads, findMessageCalls, type Offload, setDeviceOffloads } from './offloads.ts';
 
 const port = parentPort as MessagePort;
 const say = (event: BatchedEvent): void => port.postMessage(event);
 
 main(workerData as BatchedWorkerData);
 
-function main({ config, stats, wakeFd }: BatchedWorkerData): void {
-  let opened: { tun: number; socket: number; offloads: string };
+interface Opened {
+  readonly tun: number;
+  /** The plane's own, then those that only send, from other source ports. */
+  readonly sockets: readonly number[];
+  readonly offloads: ReadonlySet<Offload>;
+}
+
+function main(data: BatchedWorkerData): void {
+  let opened: Opened;
   try {
-    opened = openBoth(config);
+    opened = openAll(data);
   } catch (error) {
     say({ type: 'refused', message: errorText(error) });
     port.close();
     return;
   }
-  const { tun, socket, offloads } = opened;
+  const { tun, sockets, offloads } = opened;
   try {
-    const plane = new BatchedLoop(config, { tun, socket, wake: wakeFd, port }, new Float64Array(stats));
-    say({ type: 'opened', offloads });
+    const descriptors = { tun, sockets, wake: data.wakeFd, port };
+    const busyPollUs = data.tuning.busyPollUs ?? 0;
+    const plane = new BatchedLoop(data.config, descriptors, { offloads, busyPollUs }, new Float64Array(data.stats));
+    say({ type: 'opened', offloads: describeOffloads(offloads) });
     plane.run();
   } catch (error) {
     say({ type: 'failed', message: errorText(error) });
   } finally {
-    close(socket);
+    for (const socket of sockets) close(socket);
     close(tun);
     port.close();
   }
 }
 
-/** Device and socket, with what the kernel offers. Throws `ExitError` (environment). */
-function openBoth(config: PlaneConfig): { tun: number; socket: number; offloads: string } {
-  const kind = config.mode === 'vxlan' ? 'tap' : 'tun';
-  const tun = openOffloadedTun(kind, config.deviceName);
-  if (tun < 0) throw new ExitError(EXIT.environment, refusal(kind, config.deviceName, errnoName(-tun)));
+/** Device and sockets, with what the kernel offers of what is wanted. Throws `ExitError` (environment). */
+function openAll({ config, tuning, opening }: BatchedWorkerData): Opened {
+  const { without = [], workers = 1, sourcePorts = 1, zeroChecksum = false } = tuning;
+  const wanted = (offload: Offload): boolean => !without.includes(offload);
+  const tun = openDevice(config, opening, workers > 1);
+  const sockets: number[] = [];
   try {
-    const wanted = TUN_OFFLOAD.checksum | TUN_OFFLOAD.tso4 | TUN_OFFLOAD.tso6;
-    const code = setTunOffload(tun, wanted | TUN_OFFLOAD.tsoEcn);
-    if (code < 0) {
-      throw new ExitError(
-        EXIT.environment,
-        `the ${kind} device has no TCP offload (${errnoName(-code)}): use --io tuntap`,
-      );
+    const offloads = new Set(setDeviceOffloads(tun, wanted));
+    const wish = { udpSegment: wanted('udp-segment'), udpGro: wanted('udp-gro'), zeroChecksum };
+    const first = openOffloadSocket(config.localAddress, config.port, { ...wish, isShared: workers > 1 });
+    sockets.push(first.fd);
+    for (let i = 1; i < sourcePorts; i++) {
+      // Port 0: one that the kernel picks.
+      sockets.push(openOffloadSocket(config.localAddress, 0, { ...wish, udpGro: false, isShared: false }).fd);
     }
-    return {
-      tun,
-      socket: openOffloadSocket(config.localAddress, config.port),
-      offloads: 'TSO4, TSO6, UDP_SEGMENT, UDP_GRO',
-    };
+    if (first.udpSegment) offloads.add('udp-segment');
+    if (first.udpGro) offloads.add('udp-gro');
+    for (const offload of findMessageCalls(first.fd, wanted)) offloads.add(offload);
+    return { tun, sockets, offloads };
   } catch (error) {
+    for (const socket of sockets) close(socket);
     close(tun);
     throw error;
   }
+}
+
+function openDevice(config: PlaneConfig, opening: TunOpening, isMultiQueue: boolean): number {
+  const kind = config.mode === 'vxlan' ? 'tap' : 'tun';
+  const { deviceName: name } = config;
+  let tun = openOffloadedTun(kind, name, { opening, isMultiQueue });
+  if (opening === 'adopt' && tun < 0) {
+    // It was made with another number of queues: it goes, and another one takes its place.
+    removePersistentTun(kind, name);
+    tun = openOffloadedTun(kind, name, { opening: 'make', isMultiQueue });
+  }
+  if (tun < 0) throw new ExitError(EXIT.environment, refusal(kind, name, errnoName(-tun)));
+  return tun;
 }
 
 function refusal(kind: string, name: string, code: string): string {

@@ -10,6 +10,7 @@
 import type { Address } from '../../lib/net/address.ts';
 import type { Mac } from '../../lib/net/mac.ts';
 import type { Prefix } from '../../lib/net/prefix.ts';
+import type { Offload } from './offloads.ts';
 
 /**
  * `vxlan`: a TAP; Ethernet frames in VXLAN (RFC 7348), the peer chosen by the inner destination MAC address.
@@ -162,12 +163,38 @@ export interface DataPlane {
   /** A fresh snapshot of the counters; under traffic it may be a tenth of a second old. */
   stats(): PlaneStats;
 
-  /** Closes socket and device; the device is gone afterwards. */
+  /**
+   * The device outlives the plane from now on, and the process: addresses and routes stay while another one starts. To be
+   * called once the device carries the mark by which it is known as ours. The tuntap driver cannot, and does nothing.
+   */
+  persist(): void;
+
+  /** Closes socket and device; the device is gone afterwards, unless it was told to persist. */
   close(): Promise<void>;
+}
+
+export interface PlaneTuning {
+  /** Offloads that are not to be used, as if the kernel had none. */
+  readonly without?: readonly Offload[];
+  /** Threads, each with a queue of the device and a socket of its own; 1 where absent. */
+  readonly workers?: number;
+  /** For how long a thread looks again and again before it sleeps, microseconds; 0 where absent. */
+  readonly busyPollUs?: number;
+  /** UDP source ports per thread, of which the inner flow takes one; 1 (the plane's own port) where absent. */
+  readonly sourcePorts?: number;
+  /** Sends UDP over IPv4 without checksum, and thus without UDP_SEGMENT. */
+  readonly zeroChecksum?: boolean;
 }
 
 export interface OpenOptions {
   readonly io: PlaneIoChoice;
+  /** How the batched driver goes about it; the other one has no such choices. */
+  readonly tuning?: PlaneTuning;
+  /**
+   * A device of this name that an earlier plane left (`persist`) is ours, and is taken over with its addresses and routes.
+   * Without this, opening fails where a link has the name.
+   */
+  readonly adopt?: boolean;
   /**
    * Called at most once, after opening: the plane can carry no more packets (somebody deleted the device, the socket
    * broke). The owner closes it and opens another.

@@ -1,9 +1,9 @@
 // Writes frames to a device that wants a virtio-net header before each: gathered from where their parts are.
 // It knows no packets; what the header says is the caller's business.
 
-import { writeVectorAt } from '../../lib/kernel/packet-syscalls.ts';
 import { VIRTIO_NET_LENGTH } from '../../lib/wire/virtio-net.ts';
 import { type Arena, vectorLength } from './arena.ts';
+import type { PacketCalls } from './packet-calls.ts';
 import type { PlaneCounters } from './plane-counters.ts';
 
 /** Room for a frame that is not in the arena: an ICMP answer. */
@@ -13,14 +13,16 @@ const GONE: readonly number[] = [-9, -77];
 
 export class DeviceWriter {
   readonly #arena: Arena;
+  readonly #calls: PacketCalls;
   readonly #counters: PlaneCounters;
   readonly #tun: number;
   readonly #zeroAt: number;
   readonly #copyAt: number;
   readonly #vectorAt: number;
 
-  constructor(arena: Arena, counters: PlaneCounters, tun: number) {
+  constructor(arena: Arena, calls: PacketCalls, counters: PlaneCounters, tun: number) {
     this.#arena = arena;
+    this.#calls = calls;
     this.#counters = counters;
     this.#tun = tun;
     this.#zeroAt = arena.take(VIRTIO_NET_LENGTH);
@@ -31,7 +33,7 @@ export class DeviceWriter {
 
   /** Writes `count` parts, the first of which begins with a virtio-net header. False where the kernel did not take it. */
   writeParts(vectorAt: number, count: number): boolean {
-    const written = writeVectorAt(this.#tun, this.#arena.address(vectorAt), count);
+    const written = this.#calls.writeVector(this.#tun, this.#arena.address(vectorAt), count);
     if (GONE.includes(written)) throw new Error(`writing to the device failed: errno ${-written}`);
     return written >= 0;
   }

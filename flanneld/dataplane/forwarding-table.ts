@@ -15,6 +15,7 @@ import type { Prefix } from '../../lib/net/prefix.ts';
 import { PrefixMap } from '../../lib/net/prefix-map.ts';
 import { readI32, readU16 } from '../../lib/wire/bytes.ts';
 import type { PlanePeer, PlaneRoute } from './data-plane.ts';
+import { LookupCache } from './lookup-cache.ts';
 
 /** A peer in the table. `endpoint` is one string object per address here, and `mac` is split for comparing with a frame. */
 export interface TableEntry {
@@ -54,9 +55,10 @@ export class ForwardingTable {
   /** By the low 32 bits of the MAC address; the few that share them are told apart by the rest. */
   readonly #byMac = new Map<number, TableEntry[]>();
   readonly #byPrefix = new PrefixMap<Owners>();
+  readonly #lately = new LookupCache<Owners>((family, bytes, at) => this.#byPrefix.matchBytes(family, bytes, at));
 
   constructor(ownSubnets: readonly Prefix[]) {
-    for (const subnet of ownSubnets) this.#byPrefix.set(subnet, { leased: [SELF], routed: NOBODY });
+    for (const subnet of ownSubnets) this.#put(subnet, { leased: [SELF], routed: NOBODY });
   }
 
   get peerCount(): number {
@@ -99,7 +101,7 @@ export class ForwardingTable {
     if (owners === undefined) {
       if (endpoints.length === 0) return;
       owners = { leased: [], routed: NOBODY };
-      this.#byPrefix.set(prefix, owners);
+      this.#put(prefix, owners);
     }
     const before = owners.routed;
     const routed = [...new Set(endpoints)].map((endpoint) => this.#endpoint(endpoint));
@@ -109,7 +111,7 @@ export class ForwardingTable {
       endpoint.routes--;
       this.#sweep(endpoint);
     }
-    if (routed.length === 0 && owners.leased.length === 0) this.#byPrefix.delete(prefix);
+    if (routed.length === 0 && owners.leased.length === 0) this.#drop(prefix);
   }
 
   /** Whether some peer sends from this underlay address. */
@@ -132,7 +134,7 @@ export class ForwardingTable {
    * (any integer that is the same for all packets of a flow) decides.
    */
   findByDestination(family: Family, bytes: Uint8Array, at: number, flow = 0): TableEntry | undefined {
-    const owners = this.#byPrefix.matchBytes(family, bytes, at);
+    const owners = this.#lately.find(family, bytes, at);
     if (owners === undefined || owners.leased[0] === SELF) return undefined;
     const { routed } = owners;
     // Nearly always there is one; a route to nodes that are no peers (yet) is as good as none.
@@ -145,7 +147,7 @@ export class ForwardingTable {
 
   /** Whether the inner address at `at` belongs to a peer at `endpoint`: the longest prefix around it is one of that peer. */
   isBehind(endpoint: string, family: Family, bytes: Uint8Array, at: number): boolean {
-    const owners = this.#byPrefix.matchBytes(family, bytes, at);
+    const owners = this.#lately.find(family, bytes, at);
     if (owners === undefined || owners.leased[0] === SELF) return false;
     for (const owner of owners.leased) if (owner.peer.endpoint === endpoint) return true;
     for (const owner of owners.routed) if (owner.address === endpoint) return true;
@@ -154,7 +156,7 @@ export class ForwardingTable {
 
   #lease(prefix: Prefix, entry: TableEntry): void {
     const owners = this.#byPrefix.get(prefix);
-    if (owners === undefined) this.#byPrefix.set(prefix, { leased: [entry], routed: NOBODY });
+    if (owners === undefined) this.#put(prefix, { leased: [entry], routed: NOBODY });
     // Nobody takes this node's own subnets over.
     else if (owners.leased[0] === SELF) owners.leased.push(entry);
     else owners.leased.unshift(entry);
@@ -169,8 +171,18 @@ export class ForwardingTable {
       const owners = this.#byPrefix.get(subnet);
       if (owners === undefined) continue;
       removeFrom(owners.leased, entry);
-      if (owners.leased.length === 0 && owners.routed.length === 0) this.#byPrefix.delete(subnet);
+      if (owners.leased.length === 0 && owners.routed.length === 0) this.#drop(subnet);
     }
+  }
+
+  #put(prefix: Prefix, owners: Owners): void {
+    this.#byPrefix.set(prefix, owners);
+    this.#lately.forget();
+  }
+
+  #drop(prefix: Prefix): void {
+    this.#byPrefix.delete(prefix);
+    this.#lately.forget();
   }
 
   /** The endpoint of this address, made where there is none. */

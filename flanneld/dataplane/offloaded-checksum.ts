@@ -16,6 +16,9 @@ import { pseudoHeaderSum } from '../../lib/wire/pseudo-header.ts';
 import { TCP, TCP_LENGTH } from '../../lib/wire/tcp.ts';
 import { UDP, UDP_LENGTH } from '../../lib/wire/udp.ts';
 
+/** What says of an IPv4 packet that it is a fragment. */
+const FRAGMENT = IPV4_FRAGMENT.moreFragments | IPV4_FRAGMENT.offsetMask;
+
 /** Completes the checksum of the valid IP packet at `at` where it is TCP or UDP, whole, and waits for that. */
 export function finishChecksum(family: Family, bytes: Uint8Array, at: number): void {
   const field = checksumField(family, bytes, at);
@@ -40,7 +43,7 @@ export function mayRenewChecksum(family: Family, bytes: Uint8Array, at: number):
 function checksumField(family: Family, bytes: Uint8Array, at: number): number {
   const protocol = protocolOf(family, bytes, at);
   if (protocol !== PROTOCOL.tcp && protocol !== PROTOCOL.udp) return -1;
-  if (family === 4 && (readU16(bytes, at + IPV4.fragment) & ~IPV4_FRAGMENT.dontFragment) !== 0) return -1;
+  if (family === 4 && (readU16(bytes, at + IPV4.fragment) & FRAGMENT) !== 0) return -1;
   const headerLength = headerLengthOf(family, bytes, at);
   const length = totalLengthOf(family, bytes, at) - headerLength;
   if (protocol === PROTOCOL.tcp) return length < TCP_LENGTH ? -1 : at + headerLength + TCP.checksum;

@@ -2,6 +2,7 @@
 //
 // A driver is loaded only when it is taken, so that a missing optional addon is no concern of nodes that do not use it.
 
+import { removePersistentTun } from '../../lib/kernel/tun-device.ts';
 import { EXIT, ExitError, errorText } from '../../lib/run/exit.ts';
 import type { DataPlane, OpenOptions, PlaneConfig } from './data-plane.ts';
 
@@ -29,6 +30,8 @@ async function openIpip(config: PlaneConfig, options: OpenOptions): Promise<Data
 
 async function openTuntap(config: PlaneConfig, options: OpenOptions, why: string): Promise<DataPlane> {
   const { openTuntapPlane } = await import('./tuntap-plane.ts');
+  // It can only make devices, not take one over.
+  if (options.adopt === true) removePersistentTun(config.mode === 'vxlan' ? 'tap' : 'tun', config.deviceName);
   return openTuntapPlane(config, options, why);
 }
 

@@ -32,6 +32,10 @@ export class PlaneCounters {
     this.#drops[reason] += packets;
   }
 
+  dropped(reason: DropReason): number {
+    return this.#drops[reason];
+  }
+
   /** A fresh copy. */
   snapshot(): CounterSnapshot {
     return {

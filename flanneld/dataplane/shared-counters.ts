@@ -2,6 +2,7 @@
 // Each is one 64-bit store and load, so a reader sees an old or a new value, never a torn one.
 
 import { DROP_REASONS, type DropReason, type PlaneStats } from './data-plane.ts';
+import type { PlaneCounters } from './plane-counters.ts';
 
 const REASONS = Object.keys(DROP_REASONS) as DropReason[];
 const FIELDS = 8;
@@ -11,10 +12,18 @@ export function sharedStats(): SharedArrayBuffer {
   return new SharedArrayBuffer((FIELDS + REASONS.length) * Float64Array.BYTES_PER_ELEMENT);
 }
 
-export function publishStats(stats: PlaneStats, memory: Float64Array): void {
-  const { tx, rx, drops, icmpSent, icmpLimited, peers, prefixes } = stats;
-  memory.set([tx.packets, tx.bytes, rx.packets, rx.bytes, icmpSent, icmpLimited, peers, prefixes]);
-  for (const [i, reason] of REASONS.entries()) memory[FIELDS + i] = drops[reason];
+/** Called often: it makes nothing. */
+export function publishStats(counters: PlaneCounters, peers: number, prefixes: number, memory: Float64Array): void {
+  const { tx, rx } = counters;
+  memory[0] = tx.packets;
+  memory[1] = tx.bytes;
+  memory[2] = rx.packets;
+  memory[3] = rx.bytes;
+  memory[4] = counters.icmpSent;
+  memory[5] = counters.icmpLimited;
+  memory[6] = peers;
+  memory[7] = prefixes;
+  for (let i = 0; i < REASONS.length; i++) memory[FIELDS + i] = counters.dropped(REASONS[i] as DropReason);
 }
 
 /** A fresh value. */
@@ -28,5 +37,21 @@ export function readStats(memory: Float64Array): PlaneStats {
     peers: at(6),
     prefixes: at(7),
     drops: Object.fromEntries(REASONS.map((reason, i) => [reason, at(FIELDS + i)])) as PlaneStats['drops'],
+  };
+}
+
+/** The counters of several threads as those of one plane. Each thread has the whole table. */
+export function addStats(all: readonly PlaneStats[]): PlaneStats {
+  const sum = (of: (stats: PlaneStats) => number): number => all.reduce((total, stats) => total + of(stats), 0);
+  return {
+    tx: { packets: sum(({ tx }) => tx.packets), bytes: sum(({ tx }) => tx.bytes) },
+    rx: { packets: sum(({ rx }) => rx.packets), bytes: sum(({ rx }) => rx.bytes) },
+    icmpSent: sum(({ icmpSent }) => icmpSent),
+    icmpLimited: sum(({ icmpLimited }) => icmpLimited),
+    peers: all[0]?.peers ?? 0,
+    prefixes: all[0]?.prefixes ?? 0,
+    drops: Object.fromEntries(
+      REASONS.map((reason) => [reason, sum(({ drops }) => drops[reason])]),
+    ) as PlaneStats['drops'],
   };
 }

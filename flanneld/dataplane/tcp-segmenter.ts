@@ -81,7 +81,7 @@ export class TcpSegmenter {
     if (payloadAt >= this.#end) return false;
     const remaining = this.#end - payloadAt;
     this.payloadAt = payloadAt;
-    this.payloadLength = remaining < this.#maxPayload ? remaining : this.#maxPayload;
+    this.payloadLength = Math.min(remaining, this.#maxPayload);
     const from = this.#at - before;
     const to = this.#at + this.headerLength;
     if (into === this.#bytes) into.copyWithin(intoAt - before, from, to);

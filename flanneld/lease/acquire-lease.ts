@@ -1,9 +1,11 @@
-// Takes a subnet lease for this node: list, pick, one transaction; whoever loses the race picks again.
+// Takes a subnet lease for this node: list, pick several, one transaction that creates the first of them that is free.
 //
-// flannel retries ten times and, through a wrong error comparison, in fact never: ours goes on until it has a subnet or
-// knows that there is none. A lease that etcd holds for our name is taken over as it stands, a reservation included.
+// flannel picks one, retries ten times and, through a wrong error comparison, in fact never: ours goes on until it has a
+// subnet or knows that there is none. A lease that etcd holds for our name is taken over as it stands, a reservation
+// included. etcd keeps keys apart, not subnets: where two keys could overlap, what was created is proven afterwards.
 
 import type { Logger } from 'pino';
+import { prefixesOverlap, prefixLength } from '../../lib/net/prefix.ts';
 import type { Entry, Registry } from '../../lib/registry/registry.ts';
 import { type Clock, pause } from '../../lib/run/clock.ts';
 import { EXIT, ExitError } from '../../lib/run/exit.ts';
@@ -11,6 +13,7 @@ import { persist } from '../persist.ts';
 import {
   decodeLease,
   decodeLeaseKey,
+  decodeReservation,
   encodeLease,
   isLeaseFault,
   type Lease,
@@ -20,7 +23,7 @@ import {
   leaseSubnets,
 } from './lease.ts';
 import type { NetworkConfig } from './network-config.ts';
-import { isOwnLease, pickSubnet, type Subnets } from './pick-subnet.ts';
+import { type CandidateSubnets, isOwnLease, pickSubnet, type Subnets } from './pick-subnet.ts';
 
 /** Wait after a lost race: long enough to spread many starters, too short to notice. */
 const LOST_RACE_MS = 20;
@@ -49,6 +52,8 @@ export interface HeldLease {
   readonly entry: Entry;
   /** When etcd drops it, on the monotonic clock; `undefined` for a reservation, which stays. */
   readonly expiresAtMs: number | undefined;
+  /** Made by this call, not taken over from an earlier run. */
+  readonly isNew: boolean;
 }
 
 /** Resolves with a lease. Rejects with `ExitError` where there is no free subnet or etcd refuses, or with the signal's reason. */
@@ -79,32 +84,99 @@ export async function writeLease(
   const entry = await registry.put(key, encodeLease(attributes), precondition, ttlSeconds);
   if (entry === undefined) return undefined;
   const expiresAtMs = ttlSeconds === undefined ? undefined : askedAtMs + ttlSeconds * 1000;
-  return { lease: { key, ...subnets, ...attributes }, entry, expiresAtMs };
+  return { lease: { key, ...subnets, ...attributes }, entry, expiresAtMs, isNew: false };
+}
+
+/** Every lease and reservation among these entries; what cannot be read holds its subnet all the same. */
+export function readLeases(entries: readonly Entry[]): readonly Lease[] {
+  return entries.flatMap(({ key, value }) => {
+    const decoded = decodeLease(key, value);
+    if (!isLeaseFault(decoded)) return [decoded];
+    const reservation = decodeReservation(key, value);
+    if (reservation !== undefined) return [{ ...reservation, backendType: '' }];
+    // Whose it is cannot be read, but somebody wrote it: its subnet is not free.
+    const subnets = decodeLeaseKey(key);
+    return subnets === undefined ? [] : [{ key, ...subnets, backendType: '', nodeName: '(a malformed lease)' }];
+  });
 }
 
 async function tryAcquire(terms: LeaseTerms): Promise<HeldLease | undefined> {
   const { registry, log, etcdPrefix, config, random = Math.random } = terms;
   const { entries } = await registry.list(leaseFolder(etcdPrefix));
   const byKey = new Map(entries.map((entry) => [entry.key, entry]));
-  const leases = entries.flatMap(({ key, value }) => {
-    const decoded = decodeLease(key, value);
-    if (!isLeaseFault(decoded)) return [decoded];
-    // Whose it is cannot be read, but somebody wrote it: its subnet is not free.
-    const subnets = decodeLeaseKey(key);
-    return subnets === undefined ? [] : [{ key, ...subnets, backendType: '', nodeName: '(a malformed lease)' }];
-  });
-  const pick = pickSubnet(config, leases, { ...terms, random });
+  const leases = readLeases(entries);
+  const { nodeName, publicIps, previous } = terms;
+  const isReserved = ({ key }: Lease): boolean => byKey.get(key)?.leaseId === undefined;
+  const pick = pickSubnet(config, leases, { nodeName, publicIps, previous, random }, isReserved);
   if (pick.type === 'none') throw new ExitError(EXIT.config, `${etcdPrefix}/config: ${pick.fault}`);
-  const before = pick.type === 'own' ? pick.lease : leases.find((lease) => isOwnLease(lease, terms));
-  const { subnet, subnet6 } = pick.type === 'own' ? pick.lease : pick.subnets;
-  const subnets = { subnet, ...(subnet6 && { subnet6 }) };
-  const found = byKey.get(leaseKey(etcdPrefix, subnet, subnet6));
-  const held = await writeLease(terms, subnets, before, found ?? { absent: true });
+  const held =
+    pick.type === 'own'
+      ? await takeOver(terms, pick.lease, byKey.get(pick.lease.key))
+      : await create(terms, leases, pick.candidates);
   if (held === undefined) return undefined;
-  const from = pick.type === 'own' ? 'the lease it had' : SAID[pick.from];
-  log.info({ subnet, ...(subnet6 && { subnet6 }), from }, 'subnet leased');
   await dropOldLeases(terms, leases, byKey, held.lease);
+  if (pick.type === 'own') logTaken(log, pick.lease, 'the lease it had');
   return held;
+}
+
+async function takeOver(terms: LeaseTerms, lease: Lease, found: Entry | undefined): Promise<HeldLease | undefined> {
+  const { subnet, subnet6 } = lease;
+  const was = lease.publicIp ?? lease.publicIp6;
+  if (lease.nodeName === terms.nodeName && was !== undefined && !terms.publicIps.includes(was)) {
+    terms.log.warn(
+      { subnet, was },
+      'the lease of this name was at another address: a node there with this name loses it',
+    );
+  }
+  return await writeLease(terms, { subnet, ...(subnet6 && { subnet6 }) }, lease, found ?? { absent: true });
+}
+
+async function create(
+  terms: LeaseTerms,
+  leases: readonly Lease[],
+  candidates: readonly CandidateSubnets[],
+): Promise<HeldLease | undefined> {
+  const { registry, clock, log, etcdPrefix, ttlSeconds } = terms;
+  const before = leases.find((lease) => isOwnLease(lease, terms));
+  const offers = candidates.map(({ subnet, subnet6, from }) => {
+    const subnets = { subnet, ...(subnet6 && { subnet6 }) };
+    const lease = { key: leaseKey(etcdPrefix, subnet, subnet6), ...subnets, ...terms.attributes(subnets, before) };
+    return { lease, from, candidate: { key: lease.key, value: encodeLease(lease) } };
+  });
+  const askedAtMs = clock.monotonicMs();
+  const entry = await registry.create(
+    offers.map(({ candidate }) => candidate),
+    ttlSeconds,
+  );
+  const offer = offers.find(({ candidate }) => candidate.key === entry?.key);
+  if (entry === undefined || offer === undefined) return undefined;
+  const { lease, from } = offer;
+  if (mayOverlap(terms.config, leases) && !(await isAlone(terms, lease))) {
+    await registry.delete(entry.key, entry.modRevision);
+    return undefined;
+  }
+  logTaken(log, lease, SAID[from]);
+  return { lease, entry, expiresAtMs: askedAtMs + ttlSeconds * 1000, isNew: true };
+}
+
+function logTaken(log: Logger, { subnet, subnet6 }: Lease, from: string): void {
+  log.info({ subnet, ...(subnet6 && { subnet6 }), from }, 'subnet leased');
+}
+
+/** Whether two different keys could stand for overlapping subnets: dual stack, or leases of another length about. */
+function mayOverlap({ pool, pool6 }: NetworkConfig, leases: readonly Lease[]): boolean {
+  return pool6 !== undefined || leases.some(({ subnet }) => prefixLength(subnet) !== pool.subnetLength);
+}
+
+/** Whether no other lease overlaps this one. Of two that were created at once both may find the other: both try again. */
+async function isAlone({ registry, etcdPrefix }: LeaseTerms, lease: Lease): Promise<boolean> {
+  const { entries } = await registry.list(leaseFolder(etcdPrefix));
+  const own = leaseSubnets(lease);
+  return readLeases(entries).every(
+    (other) =>
+      other.key === lease.key ||
+      !leaseSubnets(other).some((subnet) => own.some((mine) => prefixesOverlap(mine, subnet))),
+  );
 }
 
 /** Leases of ours that the config no longer allows would only keep others out. */
@@ -116,7 +188,8 @@ async function dropOldLeases(
 ): Promise<void> {
   for (const lease of leases) {
     const entry = byKey.get(lease.key);
-    if (entry === undefined || lease.key === current.key || !isOwnLease(lease, terms)) continue;
+    // What an operator reserved is the operator's to take back.
+    if (entry?.leaseId === undefined || lease.key === current.key || !isOwnLease(lease, terms)) continue;
     const dropped = await terms.registry.delete(lease.key, entry.modRevision).catch(() => false);
     if (dropped) terms.log.info({ subnet: leaseSubnets(lease).join(' ') }, 'gave back an older lease of this node');
   }

@@ -5,23 +5,27 @@
 //    ^                  | done                          | ours: adopt        | done      v
 //    +------------------+-------------------------------+--------------------+        conflict: the end
 //
-// Losing the lease never stops traffic: the subnet is still ours until somebody else really has it. One loop does
-// everything in order; events of the watch only wake it.
+// Losing the lease never stops traffic: the subnet is still ours until somebody else really has it. Where another node's
+// lease appears in its place it is looked at twice: etcd restored from an old copy shows leases that their nodes, when
+// they see them, remove. One loop does everything in order; events of the watch only wake it.
 
 import { prefixesOverlap } from '../../lib/net/prefix.ts';
-import type { RegistryEvent } from '../../lib/registry/registry.ts';
+import type { Entry, RegistryEvent } from '../../lib/registry/registry.ts';
 import { RegistryError } from '../../lib/registry/registry.ts';
 import { type Backoff, backoffDelayMs } from '../../lib/run/backoff.ts';
 import { pause } from '../../lib/run/clock.ts';
-import { EXIT, ExitError, errorText } from '../../lib/run/exit.ts';
+import { errorText } from '../../lib/run/exit.ts';
 import { isMilestone } from '../persist.ts';
-import { type HeldLease, type LeaseTerms, writeLease } from './acquire-lease.ts';
-import { decodeLease, isLeaseFault, type Lease, leaseFolder, leaseSubnets } from './lease.ts';
+import { type HeldLease, type LeaseTerms, readLeases, writeLease } from './acquire-lease.ts';
+import { decodeLease, decodeReservation, isLeaseFault, type Lease, leaseFolder, leaseSubnets } from './lease.ts';
+import { LeaseConflict } from './lease-conflict.ts';
 import { isOwnLease } from './pick-subnet.ts';
 
 const RETRY: Backoff = { firstMs: 500, capMs: 30_000 };
 /** Shortest time between two corrections of an edited lease. */
 const REWRITE_MS = 1_000;
+/** Between the first sight of another node's lease in place of ours and the last. */
+const CONFLICT_MS = 2_000;
 const DAY_MS = 86_400_000;
 
 export interface LeaseCounts {
@@ -30,6 +34,8 @@ export interface LeaseCounts {
   readonly failures: number;
   /** Times that the lease was gone and was taken back. */
   readonly retaken: number;
+  /** Times that a hand had edited it and it was written again. */
+  readonly rewritten: number;
 }
 
 export class LeaseHolder {
@@ -42,13 +48,18 @@ export class LeaseHolder {
   #wake: () => void = () => undefined;
   #expiryTold = false;
   #rewrittenAtMs = Number.NEGATIVE_INFINITY;
-  readonly #counts = { renewals: 0, failures: 0, retaken: 0 };
+  #writtenAtMs: number;
+  #conflictAtMs: number | undefined;
+  /** Other leases of this node: an older copy of etcd came back with them. */
+  readonly #strays = new Map<string, Entry>();
+  readonly #counts = { renewals: 0, failures: 0, retaken: 0, rewritten: 0 };
 
   /** `renewMarginSeconds` before the end is when it is renewed, but not before half of its time. */
   constructor(terms: LeaseTerms, held: HeldLease, renewMarginSeconds: number) {
     this.#terms = terms;
     this.#marginMs = Math.min(renewMarginSeconds, terms.ttlSeconds / 2) * 1000;
     this.#held = held;
+    this.#writtenAtMs = terms.clock.monotonicMs();
     this.#adopt(held);
   }
 
@@ -66,8 +77,19 @@ export class LeaseHolder {
     return expiresAtMs === undefined ? undefined : (expiresAtMs - this.#terms.clock.monotonicMs()) / 1000;
   }
 
+  /** Seconds since etcd last said that the lease is ours. */
+  get secondsSinceWrite(): number {
+    return (this.#terms.clock.monotonicMs() - this.#writtenAtMs) / 1000;
+  }
+
+  /** Seconds for which another node's lease has stood in place of ours; `undefined` where none does. */
+  get secondsInConflict(): number | undefined {
+    return this.#conflictAtMs && (this.#terms.clock.monotonicMs() - this.#conflictAtMs) / 1000;
+  }
+
   /** Shows it what the watch of the lease folder says. */
   observe(event: RegistryEvent): void {
+    this.#noteStrays(event);
     const { key, modRevision } = this.#held.entry;
     const moved =
       (event.type === 'put' && event.entry.key === key && event.entry.modRevision !== modRevision) ||
@@ -85,7 +107,31 @@ export class LeaseHolder {
     this.#wake();
   }
 
-  /** Holds the lease until `signal` aborts; then resolves. Rejects with `ExitError` (conflict) once another node has the subnet. */
+  /** The machine slept: the lease did not. */
+  slept(durationMs: number): void {
+    const { expiresAtMs } = this.#held;
+    if (expiresAtMs !== undefined) this.#held = { ...this.#held, expiresAtMs: expiresAtMs - durationMs };
+    this.#renewAtMs -= durationMs;
+    this.#suspect = true;
+    this.#wake();
+  }
+
+  /** Gives the lease back; a reservation stays. False where etcd did not take it. Call it when `hold` is over. */
+  async release(): Promise<boolean> {
+    const { lease, entry } = this.#held;
+    if (entry.leaseId === undefined) return true;
+    try {
+      const released = await this.#terms.registry.delete(entry.key, entry.modRevision);
+      this.#terms.log.info({ subnet: lease.subnet, released }, 'lease given back');
+      return released;
+    } catch (error) {
+      if (!(error instanceof RegistryError)) throw error;
+      this.#terms.log.warn({ subnet: lease.subnet, reason: errorText(error) }, 'the lease could not be given back');
+      return false;
+    }
+  }
+
+  /** Holds the lease until `signal` aborts; then resolves. Rejects with `LeaseConflict` once another node has the subnet. */
   async hold(signal: AbortSignal): Promise<void> {
     for (let failures = 0; !signal.aborted; ) {
       try {
@@ -108,6 +154,7 @@ export class LeaseHolder {
 
   async #step(): Promise<void> {
     if (this.#suspect) return await this.#look();
+    await this.#dropStrays();
     if (this.#terms.clock.monotonicMs() < this.#renewAtMs) return;
     const { lease, entry } = this.#held;
     const renewed = await writeLease(this.#terms, lease, lease, entry);
@@ -131,11 +178,13 @@ export class LeaseHolder {
       if (found === undefined) return await this.#retake();
       if (found.modRevision === this.#held.entry.modRevision) return;
       const decoded = decodeLease(found.key, found.value);
-      if (!isLeaseFault(decoded) && !this.#isThisNode(decoded)) throw conflict(lease, decoded);
+      const other = isLeaseFault(decoded) ? reservedFor(found) : decoded;
+      if (other !== undefined && !this.#isThisNode(other)) return await this.#contest(other);
+      this.#conflictAtMs = undefined;
       if (found.value === entry.value && found.leaseId !== undefined) {
         // Our own write, whose answer got lost.
         const secondsLeft = (await registry.secondsLeft(found)) ?? 0;
-        this.#adopt({ lease, entry: found, expiresAtMs: clock.monotonicMs() + secondsLeft * 1000 });
+        this.#adopt({ ...this.#held, entry: found, expiresAtMs: clock.monotonicMs() + secondsLeft * 1000 });
         return;
       }
       // A hand edited it. Where two daemons of one node edit each other's, they do so at a walking pace.
@@ -144,7 +193,10 @@ export class LeaseHolder {
       log.warn({ subnet: lease.subnet, found: found.value }, 'the lease was edited in etcd: writing it again');
       const rewritten = await writeLease(this.#terms, lease, lease, found);
       if (rewritten === undefined) this.#suspect = true;
-      else this.#adopt(rewritten);
+      else {
+        this.#adopt(rewritten);
+        this.#counts.rewritten++;
+      }
     } catch (error) {
       this.#suspect = true;
       throw error;
@@ -155,14 +207,14 @@ export class LeaseHolder {
     const { registry, log, etcdPrefix } = this.#terms;
     const { lease } = this.#held;
     const { entries } = await registry.list(leaseFolder(etcdPrefix));
-    for (const { key, value } of entries) {
-      const other = decodeLease(key, value);
-      if (isLeaseFault(other) || isOwnLease(other, this.#terms)) continue;
-      const ours = leaseSubnets(lease);
+    const ours = leaseSubnets(lease);
+    for (const other of readLeases(entries)) {
+      if (isOwnLease(other, this.#terms)) continue;
       if (leaseSubnets(other).some((subnet) => ours.some((own) => prefixesOverlap(own, subnet)))) {
-        throw conflict(lease, other);
+        return await this.#contest(other);
       }
     }
+    this.#conflictAtMs = undefined;
     const retaken = await writeLease(this.#terms, lease, lease, { absent: true });
     if (retaken === undefined) {
       this.#suspect = true;
@@ -173,14 +225,54 @@ export class LeaseHolder {
     log.warn({ subnet: lease.subnet }, 'the lease had gone from etcd: took the same subnet back');
   }
 
-  /** The same name at the same address: this node and no namesake. */
+  /** Another node's lease stands where ours should: the end of ours, unless it is gone when looked at again. */
+  async #contest(other: Lease): Promise<void> {
+    const { clock, log } = this.#terms;
+    const conflict = new LeaseConflict(this.lease, other);
+    const nowMs = clock.monotonicMs();
+    this.#conflictAtMs ??= nowMs;
+    if (nowMs - this.#conflictAtMs >= CONFLICT_MS) throw conflict;
+    if (nowMs === this.#conflictAtMs) log.warn({ reason: conflict.message }, 'conflict: looking again in a moment');
+    this.#suspect = true;
+    await pause(clock, CONFLICT_MS / 4);
+  }
+
+  /** Notes what this node has in etcd beside its lease: nothing holds such subnets, they only keep others out. */
+  #noteStrays(event: RegistryEvent): void {
+    if (event.type === 'delete') this.#strays.delete(event.key);
+    if (event.type !== 'put' && event.type !== 'snapshot') return;
+    for (const entry of event.type === 'put' ? [event.entry] : event.snapshot.entries) {
+      if (entry.key === this.#held.entry.key || entry.leaseId === undefined) continue;
+      // Reading all of a long list only where the name is in it.
+      const decoded = entry.value.includes(this.#terms.nodeName) ? decodeLease(entry.key, entry.value) : undefined;
+      if (decoded === undefined || isLeaseFault(decoded) || !this.#isThisNode(decoded)) continue;
+      this.#strays.set(entry.key, entry);
+      this.#wake();
+    }
+  }
+
+  async #dropStrays(): Promise<void> {
+    for (const { key, modRevision } of [...this.#strays.values()]) {
+      const dropped = await this.#terms.registry.delete(key, modRevision);
+      this.#strays.delete(key);
+      if (dropped) this.#terms.log.warn({ key }, 'removed an older lease of this node that came back in etcd');
+    }
+  }
+
+  /** The same name at the same address, that of our last record or of now: this node and no namesake. */
   #isThisNode(found: Lease): boolean {
     if (!isOwnLease(found, this.#terms)) return false;
-    return [found.publicIp, found.publicIp6].some((ip) => ip !== undefined && this.#terms.publicIps.includes(ip));
+    const { publicIp, publicIp6 } = this.lease;
+    const known: readonly (string | undefined)[] = [...this.#terms.publicIps, publicIp, publicIp6];
+    const named = [found.publicIp, found.publicIp6].filter((ip) => ip !== undefined);
+    // A reservation for this node's name names no address.
+    return named.length === 0 || named.some((ip) => known.includes(ip));
   }
 
   #adopt(held: HeldLease): void {
     this.#held = held;
+    this.#writtenAtMs = this.#terms.clock.monotonicMs();
+    this.#conflictAtMs = undefined;
     this.#expiryTold = false;
     const { expiresAtMs } = held;
     // Up to a quarter of the margin earlier, so that nodes which started together do not renew together.
@@ -216,14 +308,7 @@ export class LeaseHolder {
   }
 }
 
-function conflict(lease: Lease, other: Lease): ExitError {
-  const address = other.publicIp ?? other.publicIp6;
-  const holder =
-    other.nodeName === lease.nodeName
-      ? `another node that also calls itself ${lease.nodeName} (at ${address}): give each its own --node-name`
-      : `node ${other.nodeName || '(unnamed)'} at ${address}`;
-  return new ExitError(
-    EXIT.conflict,
-    `the subnet ${leaseSubnets(lease).join(' and ')} of this node is held by ${holder} (${other.key})`,
-  );
+function reservedFor({ key, value }: Entry): Lease | undefined {
+  const reservation = decodeReservation(key, value);
+  return reservation && { ...reservation, backendType: '' };
 }

@@ -6,7 +6,7 @@
 // depends on what stands in etcd and on nothing that stood there before.
 
 import type { Entry } from '../../lib/registry/registry.ts';
-import { decodeLease, isLeaseFault, type Lease, type LeaseFault, sameLease } from './lease.ts';
+import { decodeLease, decodeReservation, isLeaseFault, type Lease, type LeaseFault, sameLease } from './lease.ts';
 
 const NOTHING: LeaseDelta = { put: [], removed: [], faults: [] };
 
@@ -49,6 +49,8 @@ export class LeaseTable {
   put({ key, value }: Entry): LeaseDelta {
     const decoded = decodeLease(key, value);
     const before = this.#leases.get(key);
+    // A node that has not come yet is no peer and no fault.
+    if (isLeaseFault(decoded) && decodeReservation(key, value) !== undefined) return this.delete(key);
     if (isLeaseFault(decoded)) {
       const known = this.#faults.get(key)?.fault === decoded.fault;
       this.#leases.delete(key);

@@ -82,6 +82,24 @@ export function decodeLease(key: string, value: string): Lease | LeaseFault {
   return { key, ...subnets, ...attributes };
 }
 
+/** A subnet that an operator keeps for a node before the node has written anything: no address, only a name. */
+export interface Reservation {
+  readonly key: string;
+  readonly subnet: Prefix;
+  readonly subnet6?: Prefix;
+  readonly nodeName: string;
+}
+
+/** The reservation that an entry is: `{"NodeName":"node7"}` under a subnet's key; `undefined` where it is something else. */
+export function decodeReservation(key: string, value: string): Reservation | undefined {
+  const subnets = decodeLeaseKey(key);
+  const fields = parseObject(value);
+  if (subnets === undefined || fields === undefined) return undefined;
+  const { NodeName: nodeName, PublicIP: publicIp, PublicIPv6: publicIp6 } = fields;
+  const isNamed = typeof nodeName === 'string' && nodeName !== '';
+  return isNamed && publicIp == null && publicIp6 == null ? { key, ...subnets, nodeName } : undefined;
+}
+
 /** The subnets that a key stands for, whatever its value is. */
 export function decodeLeaseKey(key: string): { subnet: Prefix; subnet6?: Prefix } | undefined {
   const name = key.slice(key.lastIndexOf('/') + 1);

@@ -1,8 +1,12 @@
 // Which subnet a node should lease, given every lease that there is. Pure.
 //
-// In this order: the one that it holds already, the one in its subnet.env, a free one. A free one is first sought at the
-// slot that the node's name hashes to, so that a node which lost everything tends to come back to the same subnet; where
-// that is taken, anywhere at random among all free ones: nodes that start together then rarely want the same.
+// In this order: the one that is reserved for it, the one that it holds already, the one in its subnet.env, a free one. Of
+// free ones there are several candidates, to be tried in one transaction: the slot that the node's name hashes to, so that
+// a node which lost everything tends to come back to the same subnet, then others at random. Two hundred nodes that start
+// at once, and all see an empty pool, then still get theirs at the first try.
+//
+// The IPv6 subnet follows the IPv4 one, slot for slot: a lease's key is both together, and etcd keeps keys apart, not
+// halves of them.
 //
 // A taken subnet may have another length than the pool's (the config was changed, an operator reserved more): what counts
 // is overlap, so the free room is computed as gaps between intervals, not by walking the pool.
@@ -21,10 +25,14 @@ export interface Subnets {
 export type Pick =
   /** Take over this lease of ours, as it stands. */
   | { readonly type: 'own'; readonly lease: Lease }
-  /** Create a lease for these. */
-  | { readonly type: 'free'; readonly subnets: Subnets; readonly from: 'previous' | 'name' | 'random' }
+  /** Create a lease for the first of these that is free. */
+  | { readonly type: 'free'; readonly candidates: readonly CandidateSubnets[] }
   /** There is none; `fault` says who holds what. */
   | { readonly type: 'none'; readonly fault: string };
+
+export interface CandidateSubnets extends Subnets {
+  readonly from: 'previous' | 'name' | 'random';
+}
 
 export interface Picker {
   readonly nodeName: string;
@@ -37,25 +45,42 @@ export interface Picker {
 }
 
 const HOLDERS_SHOWN = 8;
+/** Free subnets to try in one transaction. */
+const CANDIDATES = 16;
 
-/** Chooses among `leases`, which are all that are in etcd. */
-export function pickSubnet(config: NetworkConfig, leases: readonly Lease[], picker: Picker): Pick {
+/** Chooses among `leases`, which are all that are in etcd; `isReserved` says which of them an operator keeps for their node. */
+export function pickSubnet(
+  config: NetworkConfig,
+  leases: readonly Lease[],
+  picker: Picker,
+  isReserved: (lease: Lease) => boolean = () => false,
+): Pick {
   const own = leases.filter((lease) => isOwnLease(lease, picker));
-  const fitting = own.find((lease) => fitsConfig(config, lease));
-  if (fitting !== undefined) return { type: 'own', lease: fitting };
+  const fitting = own.filter((lease) => fitsConfig(config, lease));
+  const chosen = fitting.find(isReserved) ?? fitting[0];
+  if (chosen !== undefined) return { type: 'own', lease: chosen };
   const { previous } = picker;
   // A lease of ours that no longer fits does not stand in our own way.
   const taken = leases.filter((lease) => !own.includes(lease)).flatMap(leaseSubnets);
   const isFree = (subnet: Prefix): boolean => !taken.some((other) => prefixesOverlap(other, subnet));
+  const candidates: CandidateSubnets[] = [];
   if (previous !== undefined && fitsConfig(config, previous) && leaseSubnets(previous).every(isFree)) {
-    return { type: 'free', subnets: previous, from: 'previous' };
+    candidates.push({ ...previous, from: 'previous' });
   }
-  const picked = pickFree(config.pool, taken, picker);
-  if (picked === undefined) return { type: 'none', fault: describeFullPool(config.pool, leases) };
-  if (config.pool6 === undefined) return { type: 'free', subnets: { subnet: picked.subnet }, from: picked.from };
-  const picked6 = pickFree(config.pool6, taken, picker);
-  if (picked6 === undefined) return { type: 'none', fault: describeFullPool(config.pool6, leases) };
-  return { type: 'free', subnets: { subnet: picked.subnet, subnet6: picked6.subnet }, from: picked.from };
+  const slots = pickFree(config.pool, taken, picker);
+  const { pool6 } = config;
+  const gaps6 = pool6 === undefined ? [] : freeGaps(pool6, taken);
+  for (const { slot, from } of slots) {
+    const subnet = subnetAt(config.pool, slot);
+    if (pool6 === undefined) candidates.push({ subnet, from });
+    else {
+      const slot6 = besideSlot(gaps6, slot, picker.random);
+      if (slot6 !== undefined) candidates.push({ subnet, subnet6: subnetAt(pool6, slot6), from });
+    }
+  }
+  if (candidates.length > 0) return { type: 'free', candidates };
+  const full = slots.length > 0 && pool6 !== undefined ? pool6 : config.pool;
+  return { type: 'none', fault: describeFullPool(full, leases) };
 }
 
 /** Whether a lease is this node's: by name, or by address where the writer gave no name. */
@@ -77,25 +102,59 @@ interface Gap {
   readonly count: bigint;
 }
 
+/** Several free slots, the one of the node's name first. */
 function pickFree(
   pool: Pool,
   taken: readonly Prefix[],
   { nodeName, random }: Picker,
-): { subnet: Prefix; from: 'name' | 'random' } | undefined {
+): readonly { slot: bigint; from: 'name' | 'random' }[] {
   const gaps = freeGaps(pool, taken);
-  const free = gaps.reduce((sum, { count }) => sum + count, 0n);
-  if (free === 0n) return undefined;
+  const free = sizeOf(gaps);
+  if (free === 0n) return [];
   const byName = hash(nodeName) % slotCount(pool);
-  if (gaps.some(({ first, count }) => byName >= first && byName < first + count)) {
-    return { subnet: subnetAt(pool, byName), from: 'name' };
+  const chosen = new Set<bigint>();
+  if (hasSlot(gaps, byName)) chosen.add(byName);
+  const wanted = free < BigInt(CANDIDATES) ? Number(free) : CANDIDATES;
+  // A random place, then onwards from there where it is chosen already: ends even where the random numbers do not vary.
+  for (let at = randomSlot(gaps, random); chosen.size < wanted; at = randomSlot(gaps, random)) {
+    while (chosen.has(at)) at = slotAfter(gaps, at);
+    chosen.add(at);
   }
+  return [...chosen].map((slot) => ({ slot, from: slot === byName ? 'name' : 'random' }));
+}
+
+/** The slot of the same number where that is free, else any. */
+function besideSlot(gaps: readonly Gap[], slot: bigint, random: () => number): bigint | undefined {
+  if (sizeOf(gaps) === 0n) return undefined;
+  return hasSlot(gaps, slot) ? slot : randomSlot(gaps, random);
+}
+
+function sizeOf(gaps: readonly Gap[]): bigint {
+  return gaps.reduce((sum, { count }) => sum + count, 0n);
+}
+
+function hasSlot(gaps: readonly Gap[], slot: bigint): boolean {
+  return gaps.some(({ first, count }) => slot >= first && slot < first + count);
+}
+
+function randomSlot(gaps: readonly Gap[], random: () => number): bigint {
+  const free = sizeOf(gaps);
   // 53 random bits are enough for any pool that is not almost empty.
   let skip = BigInt(Math.floor(random() * Number(free))) % free;
   for (const { first, count } of gaps) {
-    if (skip < count) return { subnet: subnetAt(pool, first + skip), from: 'random' };
+    if (skip < count) return first + skip;
     skip -= count;
   }
-  return undefined;
+  throw new RangeError('there is no free slot');
+}
+
+/** The next free slot, from the last one round to the first. */
+function slotAfter(gaps: readonly Gap[], slot: bigint): bigint {
+  for (const { first, count } of gaps) {
+    if (slot + 1n < first) return first;
+    if (slot + 1n < first + count) return slot + 1n;
+  }
+  return gaps[0]?.first ?? slot;
 }
 
 /** The free slots of a pool, in order. */

@@ -16,9 +16,17 @@ export const LINK_NAME_MAX_LENGTH = 15;
 
 /** include/uapi/linux/if_tun.h. */
 const TUNSETIFF = 0x400454ca;
+const TUNSETPERSIST = 0x400454cb;
 const TUNSETOFFLOAD = 0x400454d0;
-const IFF = { tun: 0x0001, tap: 0x0002, noPacketInfo: 0x1000, vnetHeader: 0x4000, exclusive: 0x8000 } as const;
-export const TUN_OFFLOAD = { checksum: 0x01, tso4: 0x02, tso6: 0x04, tsoEcn: 0x08 } as const;
+const IFF = {
+  tun: 0x0001,
+  tap: 0x0002,
+  multiQueue: 0x0100,
+  noPacketInfo: 0x1000,
+  vnetHeader: 0x4000,
+  exclusive: 0x8000,
+} as const;
+export const TUN_OFFLOAD = { checksum: 0x01, tso4: 0x02, tso6: 0x04, tsoEcn: 0x08, uso4: 0x20, uso6: 0x40 } as const;
 const O_RDWR = 2;
 const IFREQ_FLAGS = 16;
 
@@ -29,22 +37,46 @@ const ioctlNumber = libcFunction<[number, number, number]>(
   'int ioctl(int fd, unsigned long request, unsigned long argument)',
 );
 
+/** How a device is opened: made anew; taken over where a persistent one is there; or one more queue of one that is open. */
+export type TunOpening = 'make' | 'adopt' | 'join';
+
 /**
- * Makes a device of this name, with a virtio-net header before each frame and no other framing; a non-blocking descriptor
- * that is its life. -errno where that fails: -EBUSY or -EEXIST where the name is taken, -EINVAL where the kernel has no
- * virtio-net header.
+ * Opens a device of this name, with a virtio-net header before each frame and no other framing; a non-blocking descriptor
+ * that is its life, unless it is persistent. -errno where that fails: -EBUSY or -EEXIST where the name is taken, -EINVAL
+ * where the kernel has no virtio-net header, or the device that is to be taken over is of another kind.
  */
-export function openOffloadedTun(kind: 'tun' | 'tap', name: string): number {
+export function openOffloadedTun(
+  kind: 'tun' | 'tap',
+  name: string,
+  { opening, isMultiQueue }: { readonly opening: TunOpening; readonly isMultiQueue: boolean },
+): number {
   const fd = result(open('/dev/net/tun', O_RDWR | SOCK.nonBlock | SOCK.closeOnExec));
   if (fd < 0) return fd;
   const request = new Uint8Array(IFREQ.length);
   new TextEncoder().encodeInto(name, request.subarray(IFREQ.name, IFREQ.name + LINK_NAME_MAX_LENGTH));
-  const flags = IFF[kind] | IFF.noPacketInfo | IFF.vnetHeader | IFF.exclusive;
+  const exclusive = opening === 'make' ? IFF.exclusive : 0;
+  const flags = IFF[kind] | IFF.noPacketInfo | IFF.vnetHeader | exclusive | (isMultiQueue ? IFF.multiQueue : 0);
   new Uint8Array(request.buffer).set([flags & 0xff, flags >> 8], IFREQ_FLAGS);
   const code = result(ioctl(fd, TUNSETIFF, request));
   if (code >= 0) return fd;
   close(fd);
   return code;
+}
+
+/** Whether the device stays when its last descriptor is closed. 0 or -errno. */
+export function setTunPersistent(fd: number, isPersistent: boolean): number {
+  return result(ioctlNumber(fd, TUNSETPERSIST, isPersistent ? 1 : 0));
+}
+
+/** Removes a persistent device that nobody has open; of another one, or of none, is nothing. */
+export function removePersistentTun(kind: 'tun' | 'tap', name: string): void {
+  for (const isMultiQueue of [false, true]) {
+    const fd = openOffloadedTun(kind, name, { opening: 'adopt', isMultiQueue });
+    if (fd < 0) continue;
+    setTunPersistent(fd, false);
+    close(fd);
+    return;
+  }
 }
 
 /** Says which large frames the reader of `fd` takes: bits of `TUN_OFFLOAD`. 0 or -errno. */

@@ -8,23 +8,26 @@
 // A write whose answer got lost may have happened. It is sent again with the same etcd lease, so that finding our own
 // lease on the key means that it had.
 
-import { readFile } from 'node:fs/promises';
-import { type ChannelCredentials, type Client, credentials, Metadata } from '@grpc/grpc-js';
+import { type ChannelCredentials, type Client, Metadata } from '@grpc/grpc-js';
+import { Host } from 'etcd3/lib/connection-pool.js';
+// Not from 'etcd3' itself, which loads its locks, elections and namespaces too.
 import {
   AuthClient,
   type ICallable,
   type ICompare,
   type IKeyValue,
+  type ITxnRequest,
+  type ITxnResponse,
   KVClient,
   LeaseClient,
-  Range,
   WatchClient,
-} from 'etcd3';
-import { Host } from 'etcd3/lib/connection-pool.js';
+} from 'etcd3/lib/rpc.js';
 import { type Clock, systemClock } from '../run/clock.ts';
-import { EXIT, ExitError } from '../run/exit.ts';
+import { channelCredentials, type TlsFiles } from './etcd-credentials.ts';
 import { isStaleToken, registryError } from './etcd-error.ts';
 import {
+  CANDIDATES_MAX,
+  type Candidate,
   type Entry,
   type Precondition,
   type Registry,
@@ -49,8 +52,7 @@ const CHANNEL_OPTIONS = {
 export interface EtcdRegistryOptions {
   /** `http://host:port`, or all `https://`; calls go to one of them until it fails. */
   readonly endpoints: readonly string[];
-  /** Paths of PEM files; `cert` and `key` come together. */
-  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
+  readonly tls?: TlsFiles;
   readonly user?: { readonly name: string; readonly password: string };
   readonly callTimeoutMs?: number;
   readonly watchTimes?: WatchTimes;
@@ -198,8 +200,7 @@ class EtcdRegistry implements Registry {
   }
 
   async list(prefix: string): Promise<Snapshot> {
-    const { start, end } = Range.prefix(prefix);
-    const { header, kvs } = await this.#kv.range({ key: start, range_end: end });
+    const { header, kvs } = await this.#kv.range(rangeOf(prefix));
     return { entries: kvs.map(entryOf), revision: BigInt(header.revision) };
   }
 
@@ -225,6 +226,31 @@ class EtcdRegistry implements Registry {
     if (leaseId === undefined) return undefined;
     // Our fresh lease is on it: the first sending had arrived, only its answer had not.
     if (found?.lease === leaseId) return entryOf(found);
+    await this.#revokeIfUnused(leaseId);
+    return undefined;
+  }
+
+  async create(candidates: readonly Candidate[], ttlSeconds: number): Promise<Entry | undefined> {
+    if (candidates.length > CANDIDATES_MAX) throw new RangeError(`${candidates.length} candidates are too many`);
+    const { ID: leaseId } = await this.#lease.leaseGrant({ TTL: ttlSeconds });
+    const txn = candidates.reduceRight<ITxnRequest | undefined>((otherwise, { key, value }) => {
+      const bytes = { key: Buffer.from(key), value: Buffer.from(value) };
+      return {
+        compare: [compareOf(bytes.key, { absent: true })],
+        success: [{ request_put: { ...bytes, lease: leaseId } }],
+        failure: [{ request_range: { key: bytes.key } }, ...(otherwise ? [{ request_txn: otherwise }] : [])],
+      };
+    }, undefined);
+    const answer = txn && (await this.#kv.txn(txn));
+    let at = 0;
+    for (let level = answer; level !== undefined; level = nextLevel(level), at++) {
+      const candidate = candidates[at];
+      if (candidate === undefined) break;
+      if (level.succeeded) return { ...candidate, modRevision: BigInt(answer?.header.revision ?? 0), leaseId };
+      const found = level.responses[0]?.response_range.kvs[0];
+      // Our fresh lease is on it: the first sending had arrived, only its answer had not.
+      if (found?.lease === leaseId) return entryOf(found);
+    }
     await this.#revokeIfUnused(leaseId);
     return undefined;
   }
@@ -278,8 +304,7 @@ class EtcdRegistry implements Registry {
       if (answer.compact_revision !== '0') sink.end({ type: 'compacted' });
       else sink.end({ type: 'failed', reason: `etcd cancelled the watch: ${answer.cancel_reason}` });
     });
-    const { start, end } = Range.prefix(prefix);
-    stream.write({ create_request: { key: start, range_end: end, start_revision: String(after + 1n) } });
+    stream.write({ create_request: { ...rangeOf(prefix), start_revision: String(after + 1n) } });
     return {
       probe: () => stream.write({ progress_request: {} }),
       close() {
@@ -305,22 +330,21 @@ function entryOf(kv: IKeyValue): Entry {
   return kv.lease === '0' ? entry : { ...entry, leaseId: kv.lease };
 }
 
+/** The answer to the transaction inside this one, for the case that this one's condition did not hold. */
+function nextLevel({ responses }: ITxnResponse): ITxnResponse | undefined {
+  // etcd3's types lack `response_txn`; its proto has it.
+  return (responses[1] as { readonly response_txn?: ITxnResponse } | undefined)?.response_txn;
+}
+
+/** All keys that start with `prefix`: up to the first that is behind them. */
+function rangeOf(prefix: string): { readonly key: Buffer; readonly range_end: Buffer } {
+  const end = Buffer.from(prefix);
+  const last = end.length - 1;
+  end[last] = (end[last] ?? 0) + 1;
+  return { key: Buffer.from(prefix), range_end: end };
+}
+
 function compareOf(key: Buffer, precondition: Precondition): ICompare {
   const revision = 'absent' in precondition ? '0' : String(precondition.modRevision);
   return { key, target: 'Mod', result: 'Equal', mod_revision: revision };
-}
-
-async function channelCredentials({ endpoints, tls }: EtcdRegistryOptions): Promise<ChannelCredentials> {
-  if (!endpoints.some((endpoint) => endpoint.startsWith('https:'))) return credentials.createInsecure();
-  const [ca, key, cert] = await Promise.all([tls?.ca, tls?.key, tls?.cert].map(readPem));
-  return credentials.createSsl(ca ?? null, key ?? null, cert ?? null);
-}
-
-async function readPem(path: string | undefined): Promise<Buffer | undefined> {
-  if (path === undefined) return undefined;
-  try {
-    return await readFile(path);
-  } catch (error) {
-    throw new ExitError(EXIT.usage, `cannot read ${path} for TLS to etcd`, { cause: error });
-  }
 }

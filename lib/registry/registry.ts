@@ -41,6 +41,15 @@ export class RegistryError extends Error {
   }
 }
 
+/** An entry that may be created. */
+export interface Candidate {
+  readonly key: string;
+  readonly value: string;
+}
+
+/** How deep a transaction may nest. */
+export const CANDIDATES_MAX = 32;
+
 /** What must hold for a write to happen: the key is absent, or was last written at this revision. */
 export type Precondition = { readonly absent: true } | { readonly modRevision: bigint };
 
@@ -63,6 +72,13 @@ export interface Registry {
     precondition: Precondition,
     ttlSeconds: number | undefined,
   ): Promise<Entry | undefined>;
+
+  /**
+   * One transaction: writes the first of the candidates whose key is absent, on a fresh etcd lease of `ttlSeconds`. Gives
+   * that entry, or `undefined` where all keys were there; then nothing was written and no lease is left behind. Takes at
+   * most `CANDIDATES_MAX`.
+   */
+  create(candidates: readonly Candidate[], ttlSeconds: number): Promise<Entry | undefined>;
 
   /** Deletes `key` where it was last written at `modRevision`; false where it was not, and then nothing happened. */
   delete(key: string, modRevision: bigint): Promise<boolean>;

@@ -4,7 +4,7 @@
 // standard input closes. Routes are not its business, as they are not flanneld's.
 
 import { openBackend } from '../../flanneld/backend/open-backend.ts';
-import type { PlaneIoChoice } from '../../flanneld/dataplane/data-plane.ts';
+import type { PlaneIoChoice, PlaneTuning } from '../../flanneld/dataplane/data-plane.ts';
 import { openDataPlane } from '../../flanneld/dataplane/open-data-plane.ts';
 import type { Lease } from '../../flanneld/lease/lease.ts';
 import { openKernel } from '../../lib/kernel/rtnetlink-kernel.ts';
@@ -24,6 +24,7 @@ export interface BackendRequest {
   readonly type: 'vxlan' | 'udp';
   readonly userSpace: boolean;
   readonly io: PlaneIoChoice;
+  readonly tuning?: PlaneTuning;
   readonly own: BenchNode;
   readonly other: BenchNode;
   /** Of the cable, as the backend is to see it. */
@@ -44,7 +45,11 @@ await runMain(async () => {
   let isTold = false;
   const backend = openBackend(
     backendConfig(request),
-    { vxlanUser: request.userSpace, io: request.io, openPlane: openDataPlane },
+    {
+      vxlanUser: request.userSpace,
+      io: request.io,
+      openPlane: (plane, options) => openDataPlane(plane, { ...options, tuning: request.tuning ?? {} }),
+    },
     {
       ...{ kernel, clock: systemClock, log, underlay, nodeName: request.own.namespace },
       onChange: () => {

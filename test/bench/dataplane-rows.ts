@@ -4,6 +4,8 @@
 // headers need. What felix would write, one route to the other node's subnet, is written here with `ip`.
 
 import { fileURLToPath } from 'node:url';
+import type { PlaneTuning } from '../../flanneld/dataplane/data-plane.ts';
+import { OFFLOADS } from '../../flanneld/dataplane/offloads.ts';
 import type { BackendRequest } from './backend-process.ts';
 import { type BenchNode, inside, NodePair } from './node-pair.ts';
 
@@ -16,7 +18,9 @@ const BACKEND_SCRIPT = fileURLToPath(new URL('backend-process.js', import.meta.u
 export interface Row {
   readonly name: string;
   /** How the nodes are joined; `undefined` where the cable itself is measured. */
-  readonly tunnel?: 'by-hand' | Pick<BackendRequest, 'type' | 'userSpace' | 'io'>;
+  readonly tunnel?: 'by-hand' | Pick<BackendRequest, 'type' | 'userSpace' | 'io' | 'tuning'>;
+  /** Measured only where it is asked for by name. */
+  readonly isExtra?: boolean;
 }
 
 export const ROWS: readonly Row[] = [
@@ -26,6 +30,13 @@ export const ROWS: readonly Row[] = [
   { name: 'user-vxlan-tuntap', tunnel: { type: 'vxlan', userSpace: true, io: 'tuntap' } },
   { name: 'user-vxlan-batched', tunnel: { type: 'vxlan', userSpace: true, io: 'batched' } },
   { name: 'user-udp-batched', tunnel: { type: 'udp', userSpace: true, io: 'batched' } },
+  variant('busy-poll', { busyPollUs: 50 }),
+  variant('source-ports', { sourcePorts: 8 }),
+  variant('workers', { workers: 2 }),
+  variant('zero-checksum', { zeroChecksum: true }),
+  variant('without-uso', { without: ['uso'] }),
+  variant('without-gso', { without: ['udp-segment', 'udp-gro'] }),
+  variant('without-offloads', { without: OFFLOADS }),
 ];
 
 /** A row in place: the pair, whom to talk to, and the processes that carry packets. */
@@ -87,4 +98,9 @@ async function routeBoth({ nodes: [a, b] }: NodePair, isUdp: boolean): Promise<v
     const hop = isUdp ? `dev ${UDP_DEVICE}` : `via ${other.overlay} dev ${VXLAN_DEVICE} onlink`;
     await inside(own, `ip route replace ${other.subnet} ${hop} src ${own.overlay}`);
   }
+}
+
+function variant(name: string, tuning: PlaneTuning): Row {
+  const tunnel = { type: 'vxlan', userSpace: true, io: 'batched', tuning } as const;
+  return { name: `user-vxlan-${name}`, tunnel, isExtra: true };
 }

@@ -75,8 +75,14 @@ async function runDataplane(
 
 function readPlan(args: readonly string[]): Plan {
   const options = readOptions(args, OPTIONS);
-  const names = ROWS.map(({ name }) => name);
-  const only = chosen('only', options.only, names);
+  const only =
+    options.only === undefined
+      ? ROWS.filter(({ isExtra }) => isExtra !== true).map(({ name }) => name)
+      : chosen(
+          'only',
+          options.only,
+          ROWS.map(({ name }) => name),
+        );
   return {
     seconds: countOption('seconds', options.seconds, 3),
     rounds: countOption('rounds', options.rounds, 3),

@@ -85,6 +85,30 @@ export function registryContract(name: string, subject: RegistrySubject): void {
       expect((await registry.get(`${prefix}a`))?.value).toBe(done[0]?.value);
     });
 
+    test('create writes the first candidate whose key is absent, on a lease, and says which', async () => {
+      await subject.write(`${prefix}a`, 'taken');
+      await subject.write(`${prefix}b`, 'taken');
+      const candidates = ['a', 'b', 'c', 'd'].map((name) => ({ key: prefix + name, value: `for ${name}` }));
+      const entry = await registry.create(candidates, 60);
+      expect(entry).toMatchObject({ key: `${prefix}c`, value: 'for c' });
+      expect(await registry.get(`${prefix}c`)).toEqual(entry);
+      expect(await subject.leaseIds()).toContain(entry?.leaseId);
+      expect(await registry.get(`${prefix}d`)).toBeUndefined();
+      const next = await registry.create(candidates, 60);
+      expect(next).toMatchObject({ key: `${prefix}d` });
+      const before = await subject.leaseIds();
+      expect(await registry.create(candidates, 60)).toBeUndefined();
+      expect(await subject.leaseIds()).toEqual(before);
+    });
+
+    test('of many that create among the same candidates each gets another, down to the last', async () => {
+      const candidates = Array.from({ length: 16 }, (_, i) => ({ key: `${prefix}${i}`, value: '' }));
+      const created = await Promise.all(Array.from({ length: 18 }, () => registry.create(candidates, 60)));
+      const keys = created.flatMap((entry) => entry?.key ?? []);
+      expect(keys).toHaveLength(16);
+      expect(new Set(keys).size).toBe(16);
+    });
+
     test('a delete needs the revision that was read', async () => {
       const entry = await registry.put(`${prefix}a`, 'one', { absent: true }, undefined);
       expect(await registry.delete(`${prefix}a`, 1n)).toBe(false);

@@ -4,12 +4,12 @@
 // the same contract as the real one. Answers come in a later turn of the event loop. Where `interleave` is set it is
 // awaited before an operation is done and again before its answer is given: a scheduler can stand between the two.
 
-import type { Entry, Precondition, Registry, RegistryEvent, Snapshot } from '../../lib/registry/registry.ts';
+import type { Candidate, Entry, Precondition, Registry, RegistryEvent, Snapshot } from '../../lib/registry/registry.ts';
 import { RegistryError } from '../../lib/registry/registry.ts';
 import { type StreamSink, superviseWatch, WATCH_TIMES, type WatchStream } from '../../lib/registry/watch-supervisor.ts';
 import type { Clock } from '../../lib/run/clock.ts';
 
-export type Operation = 'get' | 'list' | 'put' | 'delete' | 'secondsLeft' | 'open';
+export type Operation = 'get' | 'list' | 'put' | 'create' | 'delete' | 'secondsLeft' | 'open';
 
 /** `lost-answer`: the operation is done, and the caller is told that etcd did not answer. */
 export interface Fault {
@@ -238,6 +238,13 @@ class MemoryRegistry implements Registry {
       const found = this.#etcd.entry(key)?.modRevision;
       const holds = 'absent' in precondition ? found === undefined : found === precondition.modRevision;
       return holds ? this.#etcd.store(key, value, ttlSeconds) : undefined;
+    });
+  }
+
+  create(candidates: readonly Candidate[], ttlSeconds: number): Promise<Entry | undefined> {
+    return this.#etcd.perform('create', () => {
+      const free = candidates.find(({ key }) => this.#etcd.entry(key) === undefined);
+      return free && this.#etcd.store(free.key, free.value, ttlSeconds);
     });
   }
 

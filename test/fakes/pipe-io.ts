@@ -6,7 +6,7 @@ import type { PlaneIo, PlaneSink } from '../../flanneld/dataplane/plane-io.ts';
 
 export class PipeIo implements PlaneIo {
   readonly name = 'tuntap';
-  readonly sent: { readonly node: string; readonly bytes: Uint8Array }[] = [];
+  readonly sent: { readonly node: string; readonly bytes: Uint8Array; readonly outerTos: number }[] = [];
   readonly written: Uint8Array[] = [];
   refuseWrites = false;
   refuseSends = false;
@@ -18,12 +18,12 @@ export class PipeIo implements PlaneIo {
     this.#headroom = headroom;
   }
 
-  send(entry: TableEntry, bytes: Uint8Array, at: number, length: number): void {
+  send(entry: TableEntry, bytes: Uint8Array, at: number, length: number, outerTos: number): void {
     if (this.refuseSends) {
       this.sink?.dropped('tx-queue-full');
       return;
     }
-    this.sent.push({ node: entry.peer.node, bytes: bytes.slice(at, at + length) });
+    this.sent.push({ node: entry.peer.node, bytes: bytes.slice(at, at + length), outerTos });
     this.sink?.sent(length);
   }
 

@@ -3,7 +3,8 @@
 
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { foldSum, internetChecksum, sumWords } from '../../lib/wire/checksum.ts';
+import { foldSum, internetChecksum, sumWords, useSummingMemory } from '../../lib/wire/checksum.ts';
+import { summingMemory } from '../../lib/wire/vector-sum.ts';
 import { slowChecksum } from '../inner-packets.ts';
 
 const bytes = fc.uint8Array({ maxLength: 700 });
@@ -17,6 +18,24 @@ test('agrees with a sum by the book at any offset and length', () => {
     }),
     { numRuns: 500 },
   );
+});
+
+test('agrees with it in memory that adds itself, and for data of all ones up to the largest packet', () => {
+  const memory = summingMemory(200_000);
+  if (memory === undefined) throw new Error('this machine has no vector instructions');
+  const buffer = new Uint8Array(memory.buffer);
+  useSummingMemory(buffer, memory);
+  const check = (data: Uint8Array, offset: number): void => {
+    buffer.fill(0xa5);
+    buffer.set(data, offset);
+    const expected = slowChecksum([...data]);
+    expect(internetChecksum(buffer, offset, offset + data.length)).toBe(expected);
+    // And in memory that does not.
+    expect(internetChecksum(buffer.slice(), offset, offset + data.length)).toBe(expected);
+  };
+  fc.assert(fc.property(fc.uint8Array({ minLength: 128, maxLength: 3_000 }), fc.nat(40), check), { numRuns: 300 });
+  for (const length of [65_535, 65_534, 65_520]) check(new Uint8Array(length).fill(0xff), 3);
+  for (const length of [65_535, 65_534, 65_520]) check(new Uint8Array(length).fill(0xff), 4);
 });
 
 test('parts may be added one after the other where the first is even', () => {

@@ -284,7 +284,10 @@ export async function capture(
     await ended;
     const checks = '-o udp.check_checksum:TRUE -o ip.check_checksum:TRUE -o tcp.check_checksum:TRUE';
     const wanted = fields.map((field) => `-e ${field}`).join(' ');
-    const text = await inside(side, `tshark -r ${file} -d udp.port==8472,vxlan ${checks} -T fields ${wanted}`);
+    const text = await inside(
+      side,
+      `tshark -r ${file} -d udp.port==8472,vxlan -d udp.port==8285,ip ${checks} -T fields ${wanted}`,
+    );
     return text
       .replace(/\n$/, '')
       .split('\n')

@@ -26,7 +26,11 @@ export interface FlanneldStatus {
   readonly subnet: string;
   readonly backend: string;
   readonly mtu: number;
-  readonly lease: { readonly key: string; readonly secondsLeft: number; readonly retaken: number };
+  readonly publicIP: string;
+  readonly interface: string;
+  readonly subnet6?: string;
+  readonly lease: { readonly key: string; readonly secondsLeft: number | null; readonly retaken: number };
+  readonly config: { readonly fault: string | null; readonly needsRestart: readonly string[] };
   readonly etcd: { readonly connected: boolean };
   readonly peers: readonly {
     readonly node: string;
@@ -87,10 +91,13 @@ export class FlanneldRig {
     await this.etcd.ctl('put', '/coreos.com/network/config', JSON.stringify(networkConfig));
   }
 
-  /** Starts a node's flanneld, by way of `wrapper` where given; does not wait. */
+  /**
+   * Starts a node's flanneld, by way of `wrapper` where given; does not wait. Node 21 is another daemon on machine 2, with
+   * a run folder of its own.
+   */
   start(node: number, flags: readonly string[] = [], wrapper: readonly string[] = []): void {
     const argv = [
-      ...['netns', 'exec', this.namespace(node), ...wrapper, process.execPath, MAIN],
+      ...['netns', 'exec', this.namespace(machineOf(node)), ...wrapper, process.execPath, MAIN],
       ...['--node-name', `node${node}`, '--run-dir', this.runFolder(node), '--status-port', '0'],
       ...['--etcd-endpoints', `http://${ETCD}:2379`, ...flags],
     ];
@@ -153,6 +160,11 @@ export class FlanneldRig {
     return await this.ended(node);
   }
 
+  /** Sends a signal and does not wait. */
+  signal(node: number, signal: NodeJS.Signals): void {
+    this.#children.get(node)?.child.kill(signal);
+  }
+
   async ended(node: number): Promise<Ending> {
     const running = this.#children.get(node);
     if (running === undefined) throw new Error(`node${node} was not started`);
@@ -171,7 +183,7 @@ export class FlanneldRig {
       for (const hop of via) {
         const [, gateway, device = ''] = /^(?:(\S+) on )?(\S+)$/.exec(hop) ?? [];
         const way = gateway === undefined ? ['dev', device] : ['via', gateway, 'dev', device, 'onlink'];
-        await this.inside(node, 'ip', 'route', 'replace', subnet, ...way);
+        await this.inside(machineOf(node), 'ip', 'route', 'replace', subnet, ...way);
       }
     }
   }
@@ -180,7 +192,7 @@ export class FlanneldRig {
   async ping(from: number, to: number, ...flags: readonly string[]): Promise<number> {
     const source = firstAddress((await this.status(from)).subnet);
     const target = firstAddress((await this.status(to)).subnet);
-    const printed = await this.inside(from, 'ping', '-n', '-W', '2', '-I', source, ...flags, target).catch(
+    const printed = await this.inside(machineOf(from), 'ping', '-n', '-W', '2', '-I', source, ...flags, target).catch(
       (error: { stdout?: string }) => error.stdout ?? '',
     );
     return Number(/(\d+) received/.exec(printed)?.[1] ?? 0);
@@ -219,6 +231,10 @@ export class FlanneldRig {
       await ip(`-n ${namespace} route add default via 192.168.${network}.254`);
     }
   }
+}
+
+function machineOf(node: number): number {
+  return node < 10 ? node : Math.floor(node / 10);
 }
 
 /** `10.5.7.0` of `10.5.7.0/24`. */

@@ -174,7 +174,7 @@ describe('wrong input', () => {
     [['up', '--nodes', '51'], refusal('--nodes "51" is not accepted: it takes a whole number of nodes from 1 to 50')],
     [
       ['up', '--backend', 'ipsec'],
-      refusal('--backend "ipsec" is not accepted: it takes one of vxlan, vxlan-user, udp, host-gw'),
+      refusal('--backend "ipsec" is not accepted: it takes one of vxlan, vxlan-user, udp, ipip, host-gw'),
     ],
     [['up', '--mode', 'bgp'], refusal('--mode "bgp" is not accepted: it takes one of routed, flannel')],
     [

@@ -44,7 +44,7 @@ describe('subnet.env', () => {
 
   test('is written with mode 0644, nothing is left beside it, and a missing folder is made', async () => {
     const path = join(folder, 'a', 'subnet.env');
-    await new SubnetFile(path, CONFIG, SUBNETS).keep(1450);
+    await new SubnetFile(path, () => renderSubnetFile(CONFIG, SUBNETS, 1450)).keep();
     expect((await stat(path)).mode & 0o777).toBe(0o644);
     expect(await readdir(join(folder, 'a'))).toEqual(['subnet.env']);
     expect(await readSubnetFile(path)).toEqual(SUBNETS);
@@ -52,19 +52,24 @@ describe('subnet.env', () => {
 
   test('is written again only when it would say something else', async () => {
     const path = join(folder, 'subnet.env');
-    const file = new SubnetFile(path, CONFIG, SUBNETS);
-    await file.keep(1450);
+    let mtuBytes = 1450;
+    const file = new SubnetFile(path, () => renderSubnetFile(CONFIG, SUBNETS, mtuBytes));
+    const keepAt = (bytes: number): Promise<void> => {
+      mtuBytes = bytes;
+      return file.keep();
+    };
+    await file.keep();
     await writeFile(path, 'mark');
-    await file.keep(1450);
+    await file.keep();
     expect(await readFile(path, 'utf8')).toBe('mark');
-    await Promise.all([file.keep(1430), file.keep(1420)]);
+    await Promise.all([keepAt(1430), keepAt(1420)]);
     expect(await readFile(path, 'utf8')).toContain('FLANNEL_MTU=1420');
   });
 
   test('a path that cannot be written is an error with its flag', async () => {
     const path = join(folder, 'file', 'subnet.env');
     await writeFile(join(folder, 'file'), '');
-    await expect(new SubnetFile(path, CONFIG, SUBNETS).keep(1450)).rejects.toMatchObject({
+    await expect(new SubnetFile(path, () => renderSubnetFile(CONFIG, SUBNETS, 1450)).keep()).rejects.toMatchObject({
       exitCode: 4,
       message: expect.stringContaining('--subnet-file'),
     });

@@ -42,6 +42,7 @@ class RecordingPlane implements DataPlane {
   >;
   readonly #fail: (error: Error) => void;
   closed = false;
+  isPersistent = false;
   mtuBytes: number;
 
   constructor(config: PlaneConfig, kernel: FakeKernel, fail: (error: Error) => void) {
@@ -50,6 +51,10 @@ class RecordingPlane implements DataPlane {
     this.#fail = fail;
     this.mtuBytes = config.mtuBytes;
     kernel.addLink({ name: config.deviceName, type: 'tun' });
+  }
+
+  persist(): void {
+    this.isPersistent = true;
   }
 
   setPeer(peer: PlanePeer): void {
@@ -228,7 +233,7 @@ describe('UserBackend', () => {
 
   test('follows the MTU of the underlay', async () => {
     await startWith(2);
-    backend.setUnderlayMtu(9_000);
+    backend.update({ underlay: { ...fixture.underlay, mtuBytes: 9_000 } });
     await settle();
     expect([backend.mtuBytes, planes[0]?.mtuBytes, fixture.kernel.link('flannel.1')?.mtuBytes]).toEqual([
       8950, 8950, 8950,

@@ -154,7 +154,7 @@ describe('VxlanBackend', () => {
 
   test('follows the MTU of the underlay', async () => {
     await startWith();
-    backend.setUnderlayMtu(9_000);
+    backend.update({ underlay: { ...fixture.underlay, mtuBytes: 9_000 } });
     await settle();
     expect(backend.mtuBytes).toBe(8_950);
     expect(fixture.kernel.link('flannel.1')?.mtuBytes).toBe(8_950);

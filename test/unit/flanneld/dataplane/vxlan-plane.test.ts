@@ -15,7 +15,7 @@ describe('device to socket', () => {
     const golden = hexVector('vxlan-echo');
     const { io, plane, drops } = makePlane('vxlan');
     io.frame(golden.subarray(8));
-    expect(io.sent).toEqual([{ node: 'node2', bytes: golden }]);
+    expect(io.sent).toEqual([{ node: 'node2', bytes: golden, outerTos: 0 }]);
     expect(plane.stats().tx).toEqual({ packets: 1, bytes: golden.length - 8 });
     expect(drops()).toEqual({});
   });

@@ -172,7 +172,7 @@ describe('a held lease', () => {
         vtep: { vni: 1, mac: mac('02:00:00:00:00:02') },
       }),
     );
-    await clock.advanceAsync(0);
+    await clock.advanceAsync(2_500);
     expect(await end).toMatchObject({
       name: 'ExitError',
       exitCode: 5,
@@ -183,7 +183,7 @@ describe('a held lease', () => {
 
   test('a namesake at another address ends it, and is called one', async () => {
     etcd.write(held.entry.key, encodeLease({ publicIp: address('192.0.2.2'), backendType: 'host-gw', nodeName: 'me' }));
-    await clock.advanceAsync(0);
+    await clock.advanceAsync(2_500);
     expect(await end).toMatchObject({
       exitCode: 5,
       message: expect.stringContaining('also calls itself me (at 192.0.2.2)'),
@@ -198,7 +198,7 @@ describe('a held lease', () => {
       encodeLease({ publicIp: address('192.0.2.2'), backendType: 'host-gw', nodeName: 'you' }),
     );
     etcd.setAway(false);
-    await clock.advanceAsync(500);
+    await clock.advanceAsync(3_000);
     expect(await end).toMatchObject({ exitCode: 5, message: expect.stringContaining('10.5.4.0-22') });
     expect(etcd.entry(held.entry.key)).toBeUndefined();
   });
@@ -277,7 +277,7 @@ describe('acquireLease', () => {
   test('a former lease outside the network is given back', async () => {
     const clock = new FakeClock();
     const etcd = new MemoryEtcd(clock);
-    etcd.write('/net/subnets/10.9.7.0-24', '{"PublicIP":"192.0.2.1","NodeName":"me"}');
+    etcd.store('/net/subnets/10.9.7.0-24', '{"PublicIP":"192.0.2.1","NodeName":"me"}', 60);
     const { lease } = await acquireLease(plainTerms(etcd, clock), NEVER);
     expect(etcd.snapshot('/net/subnets/').entries.map(({ key }) => key)).toEqual([lease.key]);
   });

@@ -103,7 +103,7 @@ describe('faults', () => {
     ],
     [
       { Network, Backend: { Type: 'ipsec' } },
-      'Backend.Type "ipsec" is not accepted: it takes one of vxlan, udp, host-gw',
+      'Backend.Type "ipsec" is not accepted: it takes one of vxlan, udp, ipip, host-gw',
     ],
     [{ Network, Backend: { Type: 1 } }, 'Backend.Type 1 is not accepted'],
     [{ Network, Backend: 'vxlan' }, 'Backend "vxlan" is not accepted'],
@@ -140,6 +140,12 @@ describe('backends', () => {
 
   test('options', () => {
     expect(backendOf({ Type: 'host-gw' })).toEqual({ type: 'host-gw' });
+    expect(backendOf({ Type: 'IPIP' })).toEqual({ type: 'ipip', directRouting: false, userSpace: false });
+    expect(backendOf({ Type: 'ipip', DirectRouting: true, UserSpace: true })).toEqual({
+      type: 'ipip',
+      directRouting: true,
+      userSpace: true,
+    });
     expect(backendOf({ UserSpace: true, MTU: 9000, GBP: true })).toMatchObject({
       type: 'vxlan',
       userSpace: true,

@@ -4,7 +4,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Lease } from '../../../../flanneld/lease/lease.ts';
 import { type NetworkConfig, parseNetworkConfig } from '../../../../flanneld/lease/network-config.ts';
-import { type Pick, type Picker, pickSubnet } from '../../../../flanneld/lease/pick-subnet.ts';
+import { type CandidateSubnets, type Pick, type Picker, pickSubnet } from '../../../../flanneld/lease/pick-subnet.ts';
 import { address } from '../../../../lib/net/address.ts';
 import { prefix } from '../../../../lib/net/prefix.ts';
 
@@ -18,6 +18,13 @@ function lease(subnet: string, nodeName: string, publicIp = '192.0.2.9'): Lease 
 
 function pick(config: NetworkConfig, leases: readonly Lease[], picker: Partial<Picker> = {}): Pick {
   return pickSubnet(config, leases, { nodeName: 'me', publicIps: ['192.0.2.1'], random: () => 0, ...picker });
+}
+
+/** What is tried before the rest. */
+function first(picked: Pick): CandidateSubnets {
+  const [candidate] = picked.type === 'free' ? picked.candidates : [];
+  if (candidate === undefined) throw new Error(`nothing is free: ${JSON.stringify(picked)}`);
+  return candidate;
 }
 
 describe('pickSubnet', () => {
@@ -38,32 +45,31 @@ describe('pickSubnet', () => {
     const all = ['10.5.0.64/26', '10.5.0.128/26', '10.5.0.192/26'].map((subnet) => lease(subnet, 'you'));
     expect(pick(SMALL, [...all.slice(1), lease('10.5.0.64/27', 'me')])).toMatchObject({
       type: 'free',
-      subnets: { subnet: '10.5.0.64/26' },
+      candidates: [{ subnet: '10.5.0.64/26' }],
     });
   });
 
   test('takes the former subnet where it is free and allowed', () => {
     const previous = { subnet: prefix('10.5.9.0/24') };
-    expect(pick(CONFIG, [], { previous })).toEqual({ type: 'free', subnets: previous, from: 'previous' });
-    expect(pick(CONFIG, [lease('10.5.9.0/24', 'you')], { previous })).toMatchObject({ from: 'name' });
-    expect(pick(CONFIG, [lease('10.5.8.0/22', 'you')], { previous })).toMatchObject({ from: 'name' });
-    expect(pick(CONFIG, [], { previous: { subnet: prefix('10.6.9.0/24') } })).toMatchObject({ from: 'name' });
+    expect(first(pick(CONFIG, [], { previous }))).toEqual({ ...previous, from: 'previous' });
+    expect(first(pick(CONFIG, [lease('10.5.9.0/24', 'you')], { previous }))).toMatchObject({ from: 'name' });
+    expect(first(pick(CONFIG, [lease('10.5.8.0/22', 'you')], { previous }))).toMatchObject({ from: 'name' });
+    expect(first(pick(CONFIG, [], { previous: { subnet: prefix('10.6.9.0/24') } }))).toMatchObject({ from: 'name' });
   });
 
   test('the same name comes to the same free place, other names to others', () => {
-    const places = ['a', 'b', 'c', 'd', 'a'].map((nodeName) => JSON.stringify(pick(CONFIG, [], { nodeName })));
+    const places = ['a', 'b', 'c', 'd', 'a'].map((nodeName) => first(pick(CONFIG, [], { nodeName })).subnet);
     expect(places[0]).toBe(places[4]);
     expect(new Set(places).size).toBe(4);
   });
 
   test('where the place of the name is taken any free one is as likely', () => {
-    const free = pick(SMALL, []);
-    if (free.type !== 'free') throw new Error('nothing is free');
-    const taken = lease(free.subnets.subnet, 'you');
-    const seen = [0, 0.3, 0.5, 0.7, 0.999].map((value) => pick(SMALL, [taken], { random: () => value }));
-    const subnets = new Set(seen.map((picked) => (picked.type === 'free' ? picked.subnets.subnet : '')));
+    const { subnet } = first(pick(SMALL, []));
+    const taken = lease(subnet, 'you');
+    const seen = [0, 0.3, 0.5, 0.7, 0.999].map((value) => first(pick(SMALL, [taken], { random: () => value })));
+    const subnets = new Set(seen.map((picked) => picked.subnet));
     expect(subnets.size).toBe(2);
-    expect(subnets).not.toContain(free.subnets.subnet);
+    expect(subnets).not.toContain(subnet);
   });
 
   test('where all are taken it says who holds what and what to do', () => {
@@ -86,11 +92,37 @@ describe('pickSubnet', () => {
     const dual = parseNetworkConfig(
       '{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:5::/48"}',
     ) as NetworkConfig;
-    const picked = pick(dual, [lease('10.5.7.0/24', 'me')]);
-    expect(picked).toMatchObject({ type: 'free', subnets: { subnet: expect.stringMatching(/^10\.5\..*\/24$/) } });
-    expect(picked).toMatchObject({ subnets: { subnet6: expect.stringMatching(/^fd00:5:.*\/64$/) } });
+    const picked = first(pick(dual, [lease('10.5.7.0/24', 'me')]));
+    expect(picked.subnet).toMatch(/^10\.5\..*\/24$/);
+    expect(picked.subnet6).toMatch(/^fd00:5:.*\/64$/);
     const both = { ...lease('10.5.7.0/24', 'me'), subnet6: prefix('fd00:5:0:7::/64') };
     expect(pick(dual, [both])).toEqual({ type: 'own', lease: both });
     expect(pick(CONFIG, [both])).toMatchObject({ type: 'free' });
+  });
+
+  test('candidates are many and distinct, and the IPv6 subnet follows the IPv4 one: no two keys share half', () => {
+    const dual = parseNetworkConfig(
+      '{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:5::/48"}',
+    ) as NetworkConfig;
+    const of = (nodeName: string) => {
+      const picked = pick(dual, [], { nodeName, random: Math.random });
+      return picked.type === 'free' ? picked.candidates : [];
+    };
+    const all = Array.from({ length: 50 }, (_, i) => of(`node${i}`)).flat();
+    expect(all).toHaveLength(50 * 16);
+    expect(new Set(of('a').map(({ subnet }) => subnet)).size).toBe(16);
+    const pairs = new Map<string, Set<string | undefined>>();
+    for (const { subnet, subnet6 } of all) pairs.set(subnet, (pairs.get(subnet) ?? new Set()).add(subnet6));
+    expect([...pairs.values()].every(({ size }) => size === 1)).toBe(true);
+    expect(new Set(all.map(({ subnet6 }) => subnet6)).size).toBe(pairs.size);
+  });
+
+  test('what is reserved for the node comes before the lease that it has', () => {
+    const [dynamic, reserved] = [lease('10.5.7.0/24', 'me'), lease('10.5.8.0/24', 'me')];
+    const picker = { nodeName: 'me', publicIps: [], random: () => 0 };
+    expect(pickSubnet(CONFIG, [dynamic, reserved], picker, (other) => other === reserved)).toEqual({
+      type: 'own',
+      lease: reserved,
+    });
   });
 });
