@@ -26,7 +26,7 @@ RUN npm run build && npm prune --omit=dev --no-audit --no-fund --loglevel=error
 FROM node:24-bookworm-slim AS gingham
 # ip and ping: what `gingham node` makes its pod with and `gingham ping` sends. The daemons need neither.
 RUN apt-get update \
- && apt-get install -y --no-install-recommends iproute2 iputils-ping \
+ && apt-get install -y --no-install-recommends iproute2 iputils-ping nftables \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /gingham
 COPY --from=build /gingham/package.json ./

@@ -3,8 +3,9 @@
 // Every flag has a variable FELIX_<FLAG>; see lib/run/settings.ts for who wins.
 
 import { hostname } from 'node:os';
+import { join } from 'node:path';
 import { LOG_LEVELS, type LogLevel } from '../lib/run/log.ts';
-import { choice, integer, type Program, readSettings, text } from '../lib/run/settings.ts';
+import { choice, integer, list, type Program, readSettings, text } from '../lib/run/settings.ts';
 
 const PROGRAM: Program = {
   name: 'felix',
@@ -36,6 +37,21 @@ const SETTINGS = {
     'seconds',
     'How long nothing is deleted while the feed is away or not in sync again. Routes that it has merely not repeated yet stay until it is in sync, however long that takes.',
   ),
+  'subnet-file': text(
+    '',
+    'File in which flanneld tells network, subnet and --ip-masq. Empty: subnet.env in the run folder.',
+  ),
+  'traffic-rules': choice(
+    ['auto', 'on', 'off'],
+    'auto',
+    'Table inet gingham of nftables: masquerading where flanneld has --ip-masq, forwarding, no spoofing, no tunnel packets from strangers. auto: without nft felix goes on, unless masquerading was asked for; off: removed.',
+  ),
+  'pod-interfaces': list(
+    'cni0',
+    'interface names',
+    'Behind which pods are; veth* stands for all that begin so.',
+    (part) => (/^[^\s/"]{1,14}\*?$/.test(part) ? part : undefined),
+  ),
   'status-address': text('127.0.0.1', 'Address of the status server (/healthz, /readyz, /metrics, /status).'),
   'status-port': {
     ...integer(9253, 0, 65_535, '', 'Its port; 0 for any free one.'),
@@ -50,6 +66,9 @@ export interface FelixConfig {
   readonly feed: 'flanneld' | 'bgpd';
   readonly resyncIntervalMs: number;
   readonly staleHoldMs: number;
+  readonly subnetFile: string;
+  readonly trafficRules: 'auto' | 'on' | 'off';
+  readonly podInterfaces: readonly string[];
   readonly statusAddress: string;
   readonly statusPort: number;
   readonly logLevel: LogLevel;
@@ -64,6 +83,9 @@ export function readConfig(argv: readonly string[], env: Readonly<Record<string,
     feed: values.feed,
     resyncIntervalMs: values['resync-interval-seconds'] * 1000,
     staleHoldMs: values['stale-hold-seconds'] * 1000,
+    subnetFile: values['subnet-file'] || join(values['run-dir'], 'subnet.env'),
+    trafficRules: values['traffic-rules'],
+    podInterfaces: values['pod-interfaces'],
     statusAddress: values['status-address'],
     statusPort: values['status-port'],
     logLevel: values['log-level'],

@@ -22,6 +22,8 @@ import type { PassSummary } from './dataplane/pass-record.ts';
 import { Reconciler } from './dataplane/reconciler.ts';
 import { type FelixMetrics, felixMetrics, logPass } from './metrics.ts';
 import { countRoutes, felixChecks, felixStatus, type StatusInput } from './status.ts';
+import { type Nft, nftProgram } from './traffic/nft.ts';
+import { TrafficKeeper } from './traffic/traffic-keeper.ts';
 
 /** Share of the interval by which a resync may be late, so that the nodes of a cluster do not resync in step. */
 const RESYNC_JITTER = 0.1;
@@ -31,13 +33,14 @@ export interface FelixWorld {
   readonly kernel: Kernel;
   readonly clock: Clock;
   readonly forwarding: Forwarding;
+  readonly nft: Nft;
 }
 
 /** Starts felix. Rejects with `ExitError` where it cannot run. */
 export async function startFelix(
   config: FelixConfig,
   context: DaemonContext,
-  world: FelixWorld = realWorld(context),
+  world: FelixWorld = realWorld(context, config.runFolder),
 ): Promise<RunningDaemon> {
   await ensureRunFolder(config.runFolder);
   await assertMayWrite(world.kernel);
@@ -65,6 +68,7 @@ class Felix {
   readonly #meters: FelixMetrics;
   readonly #view = new FeedView();
   readonly #reconciler: Reconciler;
+  readonly #traffic: TrafficKeeper;
   readonly #repairs: Record<Drift, number> = { deleted: 0, added: 0, modified: 0 };
   /** Since the last pass. */
   #repairing: Record<Drift, number> = { deleted: 0, added: 0, modified: 0 };
@@ -87,6 +91,15 @@ class Felix {
       onPass: (summary) => this.#passed(summary),
       onDrift: (drifts) => this.#drifted(drifts),
     });
+    this.#traffic = new TrafficKeeper({
+      mode: config.trafficRules,
+      subnetFile: config.subnetFile,
+      podInterfaces: config.podInterfaces,
+      kernel: world.kernel,
+      nft: world.nft,
+      clock: world.clock,
+      log: context.log,
+    });
   }
 
   start(): void {
@@ -105,6 +118,7 @@ class Felix {
       signal,
     );
     this.#reconciler.kick();
+    this.#traffic.start();
     this.#scheduleResync();
   }
 
@@ -112,6 +126,7 @@ class Felix {
     this.#cancelHold();
     this.#cancelResync();
     this.#feed?.close();
+    await this.#traffic.stop();
     await this.#reconciler.stop();
     await this.#world.kernel.close();
   }
@@ -124,6 +139,7 @@ class Felix {
       view: this.#view,
       reconciler: this.#reconciler,
       forwarding: this.#world.forwarding.state,
+      traffic: { ...this.#traffic.state, ok: this.#traffic.ok },
       repairs: this.#repairs,
       heldDeletes: this.#heldDeletes(),
     };
@@ -185,13 +201,19 @@ class Felix {
     this.#cancelResync = this.#world.clock.after(delayMs, () => {
       this.#world.forwarding.ensure(this.#forwardsIpv6());
       this.#reconciler.resync();
+      this.#traffic.kick();
       this.#scheduleResync();
     });
   }
 }
 
-function realWorld({ log }: DaemonContext): FelixWorld {
-  return { kernel: openKernel(log), clock: systemClock, forwarding: new Forwarding(log) };
+function realWorld({ log }: DaemonContext, runFolder: string): FelixWorld {
+  return {
+    kernel: openKernel(log),
+    clock: systemClock,
+    forwarding: new Forwarding(log),
+    nft: nftProgram(join(runFolder, 'felix.nft.json')),
+  };
 }
 
 /** Asks the kernel to delete what cannot exist (there is no nexthop id 0): it looks at the permission first. */

@@ -10,6 +10,7 @@ import type { ReadinessCheck } from '../lib/run/status-server.ts';
 import type { ForwardingState } from './dataplane/forwarding.ts';
 import type { Drift } from './dataplane/kernel-table.ts';
 import type { Reconciler } from './dataplane/reconciler.ts';
+import type { TrafficState } from './traffic/traffic-keeper.ts';
 
 /** Routes listed in /status. */
 const ROUTES_SHOWN = 1_000;
@@ -21,6 +22,7 @@ export interface StatusInput {
   readonly view: FeedView;
   readonly reconciler: Reconciler;
   readonly forwarding: ForwardingState;
+  readonly traffic: TrafficState & { readonly ok: boolean };
   readonly repairs: Readonly<Record<Drift, number>>;
   readonly heldDeletes: number;
 }
@@ -64,7 +66,14 @@ export function countRoutes({ desired, mirror }: Reconciler): RouteCounts {
 }
 
 /** The promises that felix makes, held or not. */
-export function felixChecks({ feedName, feed, reconciler, forwarding, view }: StatusInput): readonly ReadinessCheck[] {
+export function felixChecks({
+  feedName,
+  feed,
+  reconciler,
+  forwarding,
+  traffic,
+  view,
+}: StatusInput): readonly ReadinessCheck[] {
   const state = reconciler.state();
   const refused = reconciler.refusedCount();
   const feedDetail = feed.lastError === undefined ? feed.state : `${feed.state}: ${feed.lastError}`;
@@ -82,12 +91,13 @@ export function felixChecks({ feedName, feed, reconciler, forwarding, view }: St
       detail: refused === 0 ? 'nothing is refused' : `${refused} refused: ${state.lastError}`,
     },
     { name: 'forwarding', ok: forwarding.on, detail: forwarding.detail },
+    { name: 'traffic-rules', ok: traffic.ok, detail: `${traffic.state}: ${traffic.detail}` },
   ];
 }
 
 /** The content of /status. */
 export function felixStatus(input: StatusInput): unknown {
-  const { node, feedName, feed, view, reconciler, forwarding, repairs, heldDeletes } = input;
+  const { node, feedName, feed, view, reconciler, forwarding, traffic, repairs, heldDeletes } = input;
   const { wanted, programmed, waiting, blocked, refused, pending, nexthopObjects } = countRoutes(reconciler);
   const { usesNexthopObjects, hopCount } = reconciler.desired;
   const list = firstRoutes(view, reconciler);
@@ -99,6 +109,7 @@ export function felixStatus(input: StatusInput): unknown {
     nexthops: { objects: usesNexthopObjects, hops: hopCount, inKernel: nexthopObjects },
     kernel: reconciler.state(),
     forwarding,
+    traffic,
     repairs,
     heldDeletes,
   };

@@ -46,6 +46,10 @@ const SETTINGS = {
   ),
   'release-on-exit': toggle(false, 'When asked to stop: give the lease back and remove the device.'),
   'subnet-file': text('', 'File that tells which subnet was leased. Empty: subnet.env in the run folder.'),
+  'ip-masq': toggle(
+    false,
+    'Record in the subnet file that pods are masqueraded where they leave the cluster network; felix does it.',
+  ),
   'subnet-lease-ttl-seconds': integer(
     86_400,
     5,
@@ -106,6 +110,8 @@ export interface FlanneldConfig {
   readonly onConflict: 'exit' | 'new-subnet';
   readonly releaseOnExit: boolean;
   readonly subnetFile: string;
+  /** Recorded in subnet.env as FLANNEL_IPMASQ; felix obeys it. */
+  readonly ipMasq: boolean;
   readonly leaseTtlSeconds: number;
   readonly renewMarginSeconds: number;
   readonly vxlanUser: boolean;
@@ -132,6 +138,7 @@ export function readConfig(argv: readonly string[], env: Readonly<Record<string,
     onConflict: values['on-conflict'],
     releaseOnExit: values['release-on-exit'],
     subnetFile: values['subnet-file'] || join(values['run-dir'], 'subnet.env'),
+    ipMasq: values['ip-masq'],
     leaseTtlSeconds: values['subnet-lease-ttl-seconds'],
     renewMarginSeconds: values['subnet-lease-renew-margin'] * 60,
     vxlanUser: values['vxlan-user'],

@@ -4,7 +4,7 @@
 //   FLANNEL_SUBNET=10.5.72.1/24        the first address that a pod or bridge may have, not the network address
 //   FLANNEL_IPV6_NETWORK, FLANNEL_IPV6_SUBNET        where the node has IPv6
 //   FLANNEL_MTU=1450
-//   FLANNEL_IPMASQ=false               flanneld masquerades nothing; "false" tells the plugin that it may
+//   FLANNEL_IPMASQ=false               --ip-masq: "true" makes felix masquerade, and tells the plugin that it must not
 //
 // Written whole and renamed into place, so that a reader sees the old one or the new one. It is also the memory of which
 // subnet the node had, for the case that etcd lost it.
@@ -18,12 +18,17 @@ import type { NetworkConfig } from './lease/network-config.ts';
 import type { Subnets } from './lease/pick-subnet.ts';
 
 /** The text of subnet.env. */
-export function renderSubnetFile(config: NetworkConfig, { subnet, subnet6 }: Subnets, mtuBytes: number): string {
+export function renderSubnetFile(
+  config: NetworkConfig,
+  { subnet, subnet6 }: Subnets,
+  mtuBytes: number,
+  ipMasq = false,
+): string {
   const lines = [`FLANNEL_NETWORK=${config.pool.network}`, `FLANNEL_SUBNET=${firstHost(subnet)}`];
   if (config.pool6 !== undefined && subnet6 !== undefined) {
     lines.push(`FLANNEL_IPV6_NETWORK=${config.pool6.network}`, `FLANNEL_IPV6_SUBNET=${firstHost(subnet6)}`);
   }
-  lines.push(`FLANNEL_MTU=${mtuBytes}`, 'FLANNEL_IPMASQ=false');
+  lines.push(`FLANNEL_MTU=${mtuBytes}`, `FLANNEL_IPMASQ=${ipMasq}`);
   return `${lines.join('\n')}\n`;
 }
 

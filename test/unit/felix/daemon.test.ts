@@ -19,6 +19,7 @@ import type { RunningDaemon } from '../../../lib/run/lifecycle.ts';
 import { eventually } from '../../eventually.ts';
 import { FakeClock } from '../../fakes/fake-clock.ts';
 import type { FakeKernel } from '../../fakes/fake-kernel.ts';
+import { FakeNft } from '../../fakes/fake-nft.ts';
 import { meshFeed, nodeKernel, subnet, vtepGroup } from './felix-bench.ts';
 
 const log = pino({ level: 'silent' });
@@ -53,7 +54,7 @@ async function start(kernel: FakeKernel, clock: Clock = systemClock): Promise<Ru
       throw error;
     },
   };
-  const world = { kernel, clock, forwarding: new Forwarding(log, sysctls) };
+  const world = { kernel, clock, forwarding: new Forwarding(log, sysctls), nft: new FakeNft() };
   const felix = await startFelix(config(), context, world);
   closers.push(() => felix.stop());
   return felix;
