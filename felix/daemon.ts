@@ -209,7 +209,7 @@ class Felix {
 
 function realWorld({ log }: DaemonContext, runFolder: string): FelixWorld {
   return {
-    kernel: openKernel(log),
+    kernel: openKernel(log, { mutesOwnRoutes: true }),
     clock: systemClock,
     forwarding: new Forwarding(log),
     nft: nftProgram(join(runFolder, 'felix.nft.json')),

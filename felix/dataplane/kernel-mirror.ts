@@ -43,7 +43,7 @@ export class KernelMirror {
     this.#kernel = kernel;
     this.#clock = clock;
     this.#listener = listener;
-    this.routes = new RouteTable(clock);
+    this.routes = new RouteTable(clock, kernel.mutesOwnRoutes ?? false);
     this.nexthops = new NexthopTable(clock);
   }
 

@@ -10,6 +10,9 @@ import type { Clock } from '../../lib/run/clock.ts';
 import { EchoLedger } from './echo-ledger.ts';
 import { type Refusal, Retries } from './retries.ts';
 
+/** A notification that waits for longer than this is not left: it is read between two batches. */
+const OUTDATED_MS = 1_000;
+
 /** What somebody else did to what is ours: deleted it, added to it, or changed it in place. */
 export type Drift = 'deleted' | 'added' | 'modified';
 
@@ -18,6 +21,8 @@ export interface KernelTableOptions<V> {
   readonly same: (a: V, b: V) => boolean;
   readonly put: (value: V) => KernelChange;
   readonly remove: (value: V) => KernelChange;
+  /** The kernel tells nothing of our own writes: no echo is owed, and what it tells was done by somebody else. */
+  readonly isMuted?: boolean;
 }
 
 /** What a batch came to. */
@@ -31,6 +36,7 @@ export class KernelTable<K, V> {
   readonly retries: Retries<K, V>;
   readonly #options: KernelTableOptions<V>;
   readonly #echoes = new EchoLedger<K>();
+  #lastWriteMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: KernelTableOptions<V>) {
     this.#options = options;
@@ -116,6 +122,15 @@ export class KernelTable<K, V> {
     return refusals;
   }
 
+  /**
+   * Whether a notification of now may be older than our last write, which only an echo would tell: then it may say what
+   * is no longer so.
+   */
+  get mayBeOutdated(): boolean {
+    const { clock, isMuted = false } = this.#options;
+    return isMuted && clock.monotonicMs() < this.#lastWriteMs + OUTDATED_MS;
+  }
+
   /** When an echo is overdue, which means that something was missed. */
   get echoOverdueAtMs(): number | undefined {
     return this.#echoes.overdueAtMs;
@@ -131,7 +146,7 @@ export class KernelTable<K, V> {
   }
 
   async #write(kernel: Kernel, keys: readonly K[], wantedOf: (key: K) => V | undefined): Promise<WriteResult<K>> {
-    const { clock, put, remove } = this.#options;
+    const { clock, put, remove, isMuted = false } = this.#options;
     const { tracker, retries } = this;
     const nowMs = clock.monotonicMs();
     const writes = keys.map((key) => {
@@ -140,10 +155,11 @@ export class KernelTable<K, V> {
       const change = value === undefined ? remove(former as V) : put(value);
       if (value === undefined) tracker.deleteDataplane(key);
       else tracker.setDataplane(key, value);
-      this.#echoes.expect(key, nowMs);
+      if (!isMuted) this.#echoes.expect(key, nowMs);
       return { key, value, former, change };
     });
     const failures = await kernel.apply(writes.map(({ change }) => change));
+    this.#lastWriteMs = clock.monotonicMs();
     const written: K[] = [];
     const refused: { key: K; failure: KernelFailure }[] = [];
     for (const [at, { key, value, former }] of writes.entries()) {
@@ -153,7 +169,7 @@ export class KernelTable<K, V> {
         written.push(key);
         continue;
       }
-      this.#echoes.cancel(key);
+      if (!isMuted) this.#echoes.cancel(key);
       refused.push({ key, failure });
       retries.refused(key, value, failure, clock.monotonicMs());
       // Unless a notification has told otherwise meanwhile, it is as it was.

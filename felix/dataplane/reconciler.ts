@@ -63,6 +63,8 @@ export class Reconciler {
   #again = false;
   #stopped = false;
   #waysChanged = false;
+  /** A listing that was asked for does not wait for the gap. */
+  #listNow = false;
   #firstCleanPass = false;
   #kernelFailures = 0;
   /** After a failed call: nothing is tried before the timer. */
@@ -121,6 +123,7 @@ export class Reconciler {
 
   /** List the kernel again, whether there is doubt or not. */
   resync(): void {
+    this.#listNow = true;
     this.mirror.doubt();
     this.kick();
   }
@@ -176,6 +179,7 @@ export class Reconciler {
 
   async #list(): Promise<void> {
     const wasListed = this.mirror.isListed;
+    this.#listNow = false;
     await this.mirror.list();
     if (wasListed) return;
     this.desired.useNexthopObjects(this.mirror.hasNexthopObjects);
@@ -230,6 +234,7 @@ export class Reconciler {
   }
 
   #listingIsDue(): boolean {
+    if (this.#listNow) return true;
     return this.mirror.needsListing && this.#options.clock.monotonicMs() >= this.#listingAllowedAtMs();
   }
 

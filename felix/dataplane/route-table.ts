@@ -28,9 +28,11 @@ export class RouteTable {
   /** Keys that were ours and that a foreign route now holds. */
   readonly #taken = new Set<FibKey>();
 
-  constructor(clock: Clock) {
+  /** `isMuted`: the kernel tells nothing of our own routes. */
+  constructor(clock: Clock, isMuted = false) {
     this.table = new KernelTable({
       clock,
+      isMuted,
       same: sameRoute,
       put: (route) => ({ op: 'put', kind: 'route', route }),
       remove: ({ table, prefix, tos, metric, protocol, type }) => ({
@@ -68,7 +70,8 @@ export class RouteTable {
     const key = fibKey(object);
     if (isOurs(object)) {
       const what = this.table.seen(key, type === 'put' ? object : undefined);
-      return what === undefined || what === 'ours' ? {} : { drift: what };
+      const unclear = this.table.mayBeOutdated;
+      return what === undefined || what === 'ours' ? { unclear } : { drift: what, unclear };
     }
     if (object.table !== TABLE_MAIN) return {};
     if (type === 'delete') {

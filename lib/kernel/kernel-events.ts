@@ -18,18 +18,29 @@ type Listener = (event: KernelEvent) => void;
 /** Turns what a message says into an event. */
 export type ToEvent = (decoded: DecodedObject) => KernelEvent;
 
+/** A BPF program that keeps some notifications away, as of now; `undefined` for none. */
+export type MakeFilter = () => Uint8Array | undefined;
+
 export class KernelEvents {
   readonly #listeners = new Map<object, { readonly kinds: ReadonlySet<KernelKind>; readonly listener: Listener }>();
   readonly #joined = new Set<number>();
   readonly #toEvent: ToEvent;
   readonly #onError: (error: unknown) => void;
+  readonly #makeFilter: MakeFilter;
   #socket: { readonly netlink: NetlinkSocket; readonly unwatch: () => void } | undefined;
   #reopening: NodeJS.Timeout | undefined;
 
   /** `onError` is told of a socket that failed; it is opened again until that works. */
-  constructor(toEvent: ToEvent, onError: (error: unknown) => void) {
+  constructor(toEvent: ToEvent, onError: (error: unknown) => void, makeFilter: MakeFilter = () => undefined) {
     this.#toEvent = toEvent;
     this.#onError = onError;
+    this.#makeFilter = makeFilter;
+  }
+
+  /** The filter is another one now. */
+  renewFilter(): void {
+    const program = this.#makeFilter();
+    if (program !== undefined) this.#socket?.netlink.filter(program);
   }
 
   /** Calls `listener` from now on; the returned function ends that. Throws `KernelError` where no socket can be had. */
@@ -61,6 +72,8 @@ export class KernelEvents {
   #open(): void {
     const netlink = new NetlinkSocket();
     this.#stopReopening();
+    const program = this.#makeFilter();
+    if (program !== undefined) netlink.filter(program);
     // A group that the kernel does not know (nexthop objects before Linux 5.3) has nothing to tell.
     for (const group of this.#joined) netlink.join(group);
     this.#socket = { netlink, unwatch: watchReadable(netlink.fd, () => this.#drain(netlink)) };

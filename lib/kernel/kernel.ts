@@ -240,6 +240,12 @@ export type KernelEvent =
   | { readonly type: 'resync' };
 
 export interface Kernel {
+  /**
+   * Whether subscribers hear nothing of the routes that `apply` of this handle writes (the kernel is asked to leave them
+   * out). Absent reads as false: they hear of everything.
+   */
+  readonly mutesOwnRoutes?: boolean;
+
   /** Every object of one kind that passes the filter, in a fresh array. Throws `KernelError`. */
   list<K extends KernelKind>(kind: K, filter?: ListFilter): Promise<KernelObjects[K][]>;
 

@@ -14,6 +14,7 @@ import { errnoName, errnoNumber, permissionText } from './errno.ts';
 import { KernelError } from './kernel.ts';
 import {
   AF_NETLINK,
+  attachFilter,
   bind,
   close,
   getSocketName,
@@ -62,7 +63,8 @@ export class NetlinkSocket {
   readonly writer: NetlinkWriter = netlinkWriter(new Uint8Array(SEND_BUFFER_BYTES));
   readonly #received = new Uint8Array(RECEIVE_BUFFER_BYTES);
   readonly #view: DataView = viewOf(this.#received);
-  readonly #port: number;
+  /** The port id, by which the kernel names this socket. */
+  readonly port: number;
   #sequence = 1;
   #firstSequence = 1;
   #interrupted = false;
@@ -82,7 +84,7 @@ export class NetlinkSocket {
       setU16({ view: viewOf(name) }, SOCKADDR_NL.family, AF_NETLINK);
       check(bind(this.fd, name), 'bind');
       check(getSocketName(this.fd, name), 'getsockname');
-      this.#port = getU32(viewOf(name), SOCKADDR_NL.port);
+      this.port = getU32(viewOf(name), SOCKADDR_NL.port);
     } catch (error) {
       close(this.fd);
       throw error;
@@ -163,6 +165,11 @@ export class NetlinkSocket {
     return setSocketOption(this.fd, SOL_NETLINK, OPTION.addMembership, group) >= 0;
   }
 
+  /** Lets a classic BPF program decide which datagrams come. False where the kernel refuses it. */
+  filter(program: Uint8Array): boolean {
+    return attachFilter(this.fd, program) >= 0;
+  }
+
   close(): void {
     close(this.fd);
   }
@@ -191,7 +198,7 @@ export class NetlinkSocket {
       if (isNetlinkError(message)) throw malformed(message);
       at = message.next;
       const foreign = message.sequence < this.#firstSequence || message.sequence >= this.#sequence;
-      if (foreign || message.port !== this.#port) {
+      if (foreign || message.port !== this.port) {
         throw new KernelError('socket', `netlink: an answer to another request (sequence ${message.sequence})`);
       }
       visitor(this.#received, message);

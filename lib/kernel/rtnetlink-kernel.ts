@@ -35,6 +35,7 @@ import {
 } from './kernel-requests.ts';
 import { type MessageVisitor, NetlinkSocket } from './netlink-socket.ts';
 import { NexthopFamilies } from './nexthop-families.ts';
+import { ownRouteFilter } from './own-route-filter.ts';
 import { slices } from './slices.ts';
 
 /** Messages in one send: 1 to 2 ms of the kernel's time, during which the event loop waits. */
@@ -42,23 +43,31 @@ const BATCH_MESSAGES = 400;
 
 type LinkChange = Extract<KernelChange, { readonly kind: 'link' }>;
 
+export interface KernelOptions {
+  /** Subscribers hear nothing of the routes that this handle writes: see `Kernel.mutesOwnRoutes`. */
+  readonly mutesOwnRoutes?: boolean;
+}
+
 /** The kernel of this machine. Opens nothing yet; `close` it when done. The log hears what callers are not told. */
-export function openKernel(log?: Logger): Kernel {
-  return new RtnetlinkKernel(log);
+export function openKernel(log?: Logger, { mutesOwnRoutes = false }: KernelOptions = {}): Kernel {
+  return new RtnetlinkKernel(log, mutesOwnRoutes);
 }
 
 class RtnetlinkKernel implements Kernel {
+  readonly mutesOwnRoutes: boolean;
   readonly #events: KernelEvents;
   readonly #listings: KernelListings;
   readonly #nexthopFamilies = new NexthopFamilies((id) => this.#lookUpFamily(id));
   #socket: NetlinkSocket | undefined;
   #closed = false;
 
-  constructor(log: Logger | undefined) {
+  constructor(log: Logger | undefined, mutesOwnRoutes: boolean) {
+    this.mutesOwnRoutes = mutesOwnRoutes;
     this.#listings = new KernelListings(log);
     this.#events = new KernelEvents(
       (decoded) => this.#eventOf(decoded),
       (error) => log?.warn({ err: error }, 'notifications of the kernel failed; listening again'),
+      () => (mutesOwnRoutes ? this.#withSocket(({ port }) => ownRouteFilter(port)) : undefined),
     );
   }
 
@@ -209,7 +218,11 @@ class RtnetlinkKernel implements Kernel {
   /** Runs `use` with the socket for requests; a failure of the socket closes it, and the next call opens another. */
   #withSocket<T>(use: (socket: NetlinkSocket) => T): T {
     this.#assertOpen();
-    this.#socket ??= new NetlinkSocket();
+    if (this.#socket === undefined) {
+      this.#socket = new NetlinkSocket();
+      // Another socket, another port.
+      if (this.mutesOwnRoutes) this.#events.renewFilter();
+    }
     try {
       return use(this.#socket);
     } catch (error) {

@@ -16,12 +16,19 @@ export const SO_RCVBUF = 8;
 /** SO_RCVBUF beyond net.core.rmem_max; needs CAP_NET_ADMIN. */
 export const SO_RCVBUFFORCE = 33;
 
+/** struct sock_filter and struct sock_fprog of include/uapi/linux/filter.h. */
+const SOCK_FILTER_LENGTH = 8;
+const SO_ATTACH_FILTER = 26;
+
 /** Flags of unshare(2) and setns(2). */
 export const CLONE_NEWNET = 0x40000000;
+
+type FilterProgram = { readonly len: number; readonly filter: Uint8Array };
 
 type IntFunction<Arguments extends readonly unknown[]> = (...args: Arguments) => number;
 
 const libc = koffi.load(null);
+const SOCK_FPROG = koffi.struct('gingham_sock_fprog', { len: 'uint16_t', filter: 'void *' });
 // koffi knows no ssize_t; intptr_t has the same width.
 const calls = {
   socket: libc.func('int socket(int domain, int type, int protocol)') as IntFunction<[number, number, number]>,
@@ -34,6 +41,9 @@ const calls = {
   setsockopt: libc.func(
     'int setsockopt(int fd, int level, int option, const void *value, uint32_t length)',
   ) as IntFunction<[number, number, number, Uint8Array, number]>,
+  attachFilter: libc.func(
+    'int setsockopt(int fd, int level, int option, const gingham_sock_fprog *value, uint32_t length)',
+  ) as IntFunction<[number, number, number, FilterProgram, number]>,
   send: libc.func('intptr_t send(int fd, const void *bytes, size_t length, int flags)') as IntFunction<
     [number, Uint8Array, number, number]
   >,
@@ -63,6 +73,12 @@ export function getSocketName(fd: number, address: Uint8Array): number {
 /** Sets an option whose value is a C int. */
 export function setSocketOption(fd: number, level: number, option: number, value: number): number {
   return result(calls.setsockopt(fd, level, option, int32(value), 4));
+}
+
+/** Lets a classic BPF program (instructions of 8 bytes each) decide which datagrams the socket gets; replaces the one before. */
+export function attachFilter(fd: number, filter: Uint8Array): number {
+  const program = { len: filter.length / SOCK_FILTER_LENGTH, filter };
+  return result(calls.attachFilter(fd, SOL_SOCKET, SO_ATTACH_FILTER, program, koffi.sizeof(SOCK_FPROG)));
 }
 
 /** Sends the first `length` bytes; the number sent. */

@@ -69,6 +69,9 @@ export class FakeKernel implements Kernel {
   #failures: OrderedFailure[] = [];
   #writes: KernelChange[] = [];
   #listings: KernelKind[] = [];
+  /** Set before the first subscription: subscribers then hear nothing of routes that `apply` writes. */
+  mutesOwnRoutes = false;
+  #applying = false;
   #losing = false;
   #closed = false;
   readonly #state = new KernelState((event) => this.#emit(event));
@@ -223,7 +226,9 @@ export class FakeKernel implements Kernel {
   #applyOne(change: KernelChange): KernelFailure | undefined {
     this.#writes.push(structuredClone(change));
     const ordered = this.#takeFailure(`${change.op} ${change.kind}`, change);
+    this.#applying = true;
     const refusal = ordered === undefined ? this.#change(change) : { code: ordered.code };
+    this.#applying = false;
     if (refusal === undefined || isAlreadySo(change, refusal.code)) return undefined;
     const errno = constants.errno[refusal.code as keyof typeof constants.errno] ?? 0;
     return { errno, what: describeChange(change), ...refusal };
@@ -269,6 +274,7 @@ export class FakeKernel implements Kernel {
 
   #emit(event: KernelEvent): void {
     if (this.#losing) return;
+    if (this.mutesOwnRoutes && this.#applying && event.type !== 'resync' && event.kind === 'route') return;
     for (const subscription of this.#subscriptions) {
       if (event.type !== 'resync' && !subscription.kinds.has(event.kind)) continue;
       queueMicrotask(() => {
