@@ -9,6 +9,7 @@ import type { Kernel, KernelChange, KernelFailure } from '../../lib/kernel/kerne
 import type { Clock } from '../../lib/run/clock.ts';
 import { EchoLedger } from './echo-ledger.ts';
 import { type Refusal, Retries } from './retries.ts';
+import { SetWalk } from './set-walk.ts';
 
 /** A notification that waits for longer than this is not left: it is read between two batches. */
 const OUTDATED_MS = 1_000;
@@ -36,37 +37,34 @@ export class KernelTable<K, V> {
   readonly retries: Retries<K, V>;
   readonly #options: KernelTableOptions<V>;
   readonly #echoes = new EchoLedger<K>();
+  readonly #updateWalk: SetWalk<K>;
+  readonly #deletionWalk: SetWalk<K>;
   #lastWriteMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: KernelTableOptions<V>) {
     this.#options = options;
     this.tracker = new DeltaTracker(options.same);
     this.retries = new Retries(options.same);
+    this.#updateWalk = new SetWalk(this.tracker.pendingUpdates);
+    this.#deletionWalk = new SetWalk(this.tracker.pendingDeletions);
   }
 
   /** Keys to put now: wanted, not there or different, not waiting for a retry, and accepted; at most `limit`. */
   updates(limit: number, accept: (value: V, key: K) => boolean): K[] {
     const nowMs = this.#options.clock.monotonicMs();
-    const keys: K[] = [];
-    for (const key of this.tracker.pendingUpdates) {
-      if (keys.length >= limit) break;
+    return this.#updateWalk.next(limit, (key) => {
       const value = this.tracker.desired.get(key) as V;
-      if (accept(value, key) && this.retries.mayWrite(key, value, nowMs)) keys.push(key);
-    }
-    return keys;
+      return accept(value, key) && this.retries.mayWrite(key, value, nowMs);
+    });
   }
 
   /** Keys to delete now: there, not wanted, not waiting for a retry, and accepted; at most `limit`. */
   deletions(limit: number, accept: (value: V, key: K) => boolean): K[] {
     const nowMs = this.#options.clock.monotonicMs();
-    const keys: K[] = [];
-    for (const key of this.tracker.pendingDeletions) {
-      if (keys.length >= limit) break;
-      if (accept(this.tracker.dataplane.get(key) as V, key) && this.retries.mayWrite(key, undefined, nowMs)) {
-        keys.push(key);
-      }
-    }
-    return keys;
+    return this.#deletionWalk.next(
+      limit,
+      (key) => accept(this.tracker.dataplane.get(key) as V, key) && this.retries.mayWrite(key, undefined, nowMs),
+    );
   }
 
   /** Writes the desired values of these keys. Throws `KernelError`; then only a listing tells what was done. */

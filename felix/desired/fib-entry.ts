@@ -8,13 +8,15 @@ import { type Family, familyOf } from '../../lib/net/address.ts';
 import { prefixFamily } from '../../lib/net/prefix.ts';
 import { FORWARD_METRIC } from './ownership.ts';
 
-/** Table, prefix, type of service and metric as text, for maps: the main table and tos 0 are left out. */
+/** Table, prefix, type of service and metric as text, for maps: the main table, tos 0 and the usual metric are left out. */
 export type FibKey = string;
 
 /** The key of a route. IPv6 knows no metric 0: it reads as 1024. */
 export function fibKey({ table, prefix, tos, metric }: RouteKey): FibKey {
-  const effective = metric === 0 && prefixFamily(prefix) === 6 ? FORWARD_METRIC[6] : metric;
-  const usual = `${prefix} ${effective}`;
+  const family = prefixFamily(prefix);
+  const effective = metric === 0 && family === 6 ? FORWARD_METRIC[6] : metric;
+  // The usual key is the prefix itself: no text is made for any of 100,000 routes.
+  const usual = effective === FORWARD_METRIC[family] ? prefix : `${prefix} metric ${effective}`;
   return table === TABLE_MAIN && tos === 0 ? usual : `${usual} table ${table} tos ${tos}`;
 }
 

@@ -101,6 +101,7 @@ class FibBench {
         return performance.now() - startedMs;
       });
       // Routes that point at an object go with it.
+      if (kind === 'group') await this.#swapByIp();
       await execute('ip', kind === 'plain' ? ['route', 'flush', 'proto', '99'] : ['nexthop', 'flush']);
     }
     await this.#felix(true);
@@ -154,6 +155,16 @@ class FibBench {
     if (left.stdout.trim() !== '') throw new Error('felix left routes behind');
   }
 
+  /** What the kernel itself needs to change a group under all its routes, the start of a process included. */
+  async #swapByIp(): Promise<void> {
+    await execute('ip', ['nexthop', 'replace', 'id', '3', 'via', '192.0.2.4', 'dev', 'd0']);
+    await this.#time('ip_group_swap', this.#prefixes.length, async () => {
+      const startedMs = performance.now();
+      await execute('ip', ['nexthop', 'replace', 'id', `${IP_NEXTHOP_ID}`, 'group', '3']);
+      return performance.now() - startedMs;
+    });
+  }
+
   async #changes(rig: FibRig): Promise<void> {
     const writes = rig.passes.length;
     await this.#time('resync_unchanged', this.#prefixes.length, () => rig.resync());
@@ -174,8 +185,12 @@ class FibBench {
   }
 
   async #time(name: string, count: number, run: () => Promise<number>): Promise<void> {
+    const before = process.cpuUsage();
     const ms = await run();
-    this.#say(`  ${name} ${ms.toFixed(1)} ms`);
+    // Of this process: what is left when the machine has other work as well.
+    const { user, system } = process.cpuUsage(before);
+    const cpu = `${(user / 1000).toFixed(0)} ms user, ${(system / 1000).toFixed(0)} ms system`;
+    this.#say(`  ${name.padEnd(24)}${ms.toFixed(1).padStart(8)} ms (${cpu})`);
     const times = this.#times.get(name) ?? { routes: count, ms: [] };
     times.ms.push(ms);
     this.#times.set(name, times);
