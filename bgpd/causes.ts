@@ -6,7 +6,13 @@ import type { Cause } from '../lib/feed/feed.ts';
 import type { Clock } from '../lib/run/clock.ts';
 
 /** What bgpd may be the first to see. */
-export type CauseKind = 'peer-up' | 'peer-down' | 'update-received' | 'next-hop-changed';
+export type CauseKind =
+  | 'peer-up'
+  | 'peer-down'
+  | 'update-received'
+  | 'next-hop-changed'
+  | 'stale-dropped'
+  | 'policy-changed';
 
 export class Causes {
   readonly #clock: Clock;

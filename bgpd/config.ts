@@ -61,6 +61,19 @@ const SETTINGS = {
     accepts: `0 or a whole number of seconds from 3 to ${HOLD_TIME_MAX_SECONDS}`,
     parse: parseHoldTime,
   },
+  'graceful-restart-seconds': integer(
+    120,
+    0,
+    4_095,
+    'seconds',
+    'How long peers keep the routes of this node while its bgpd is away; 0 turns graceful restart off, both ways.',
+  ),
+  reflector: toggle(false, 'Reflect routes (RFC 4456): the other nodes then have sessions with reflectors only.'),
+  'cluster-id': optionalAddress(
+    'an IPv4 address other than 0.0.0.0',
+    'Cluster of this reflector, or the one whose reflectors this node uses. Empty: the router id, or any reflector.',
+    isRouterId,
+  ),
   'maximum-paths': integer(16, 1, 256, 'paths', 'Equal paths of one prefix that are used at once (ECMP); 1 for none.'),
   'sync-wait-seconds': integer(
     5,
@@ -89,6 +102,10 @@ export interface BgpdConfig {
   readonly listenAddress: Address | undefined;
   readonly listenPort: number;
   readonly holdTimeSeconds: number;
+  /** 0: no graceful restart. */
+  readonly gracefulRestartSeconds: number;
+  readonly isReflector: boolean;
+  readonly clusterId: RouterId | undefined;
   readonly maximumPaths: number;
   readonly syncWaitMs: number;
   readonly statusAddress: string;
@@ -113,6 +130,9 @@ export function readConfig(argv: readonly string[], env: Readonly<Record<string,
     listenAddress: values['listen-address'] || undefined,
     listenPort: values['listen-port'],
     holdTimeSeconds: values['hold-time-seconds'],
+    gracefulRestartSeconds: values['graceful-restart-seconds'],
+    isReflector: values.reflector,
+    clusterId: values['cluster-id'] || undefined,
     maximumPaths: values['maximum-paths'],
     syncWaitMs: values['sync-wait-seconds'] * 1000,
     statusAddress: values['status-address'],

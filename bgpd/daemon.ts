@@ -58,7 +58,11 @@ export async function startBgpd(config: BgpdConfig, context: DaemonContext): Pro
   });
   const statusServer = await startStatusServer(
     { host: config.statusAddress, port: config.statusPort, socketPath: join(config.runFolder, 'bgpd.http') },
-    { checks: () => bgpdChecks(input()), status: () => bgpdStatus(input()) },
+    {
+      checks: () => bgpdChecks(input()),
+      status: () => bgpdStatus(input()),
+      actions: { '/drain': () => bringUp.drain(true), '/undrain': () => bringUp.drain(false) },
+    },
     metrics,
   );
   log.info({ node: config.node, asn: config.asn, runFolder: config.runFolder }, 'bgpd started');
@@ -86,13 +90,20 @@ class NodeBringUp {
     this.check();
   }
 
+  /** Every peer is told, before this answers, to use this node only where there is no other way; or as usual again. */
+  async drain(draining: boolean): Promise<unknown> {
+    if (this.node === undefined) return { draining: false, detail: 'this node has no address yet' };
+    await this.node.speaker.setDraining(draining);
+    return { draining, established: this.node.establishedPeers };
+  }
+
   check(): void {
     const { config, context, view } = this.#options;
     const address = config.address ?? localEndpoint(view);
     if (address === undefined || context.signal.aborted) return;
     if (this.node !== undefined) {
       this.node.move(address).catch((error: unknown) => context.fail(error));
-      this.node.gate.check();
+      this.node.checkSync();
       return;
     }
     try {

@@ -15,6 +15,7 @@ import type { BgpdConfig } from './config.ts';
 import { Mesh } from './mesh/mesh.ts';
 import type { NodeRecord } from './mesh/node-record.ts';
 import { Registration } from './mesh/registration.ts';
+import { sessionsWanted } from './mesh/sessions-wanted.ts';
 import { type BgpdMetrics, bgpdMetrics } from './metrics.ts';
 import { FAMILIES, type RouterId } from './rib/attributes.ts';
 import { Rib } from './rib/rib.ts';
@@ -54,6 +55,7 @@ export class Node {
   #port: number;
   #mesh: Mesh | undefined;
   #registration: Registration | undefined;
+  #registered: ReadonlyMap<string, NodeRecord> = new Map();
   /** Names of nodes that have our router id. */
   #sameRouterId: readonly string[] = [];
 
@@ -67,8 +69,9 @@ export class Node {
     this.#causes = new Causes(clock);
     this.#metrics = bgpdMetrics(metrics, () => this.#countPeers());
     this.#exchange = openExchange(clock);
-    const { asn, maximumPaths } = config;
-    this.rib = new Rib({ asn, routerId: this.routerId, maximumPaths }, address);
+    const { asn, maximumPaths, isReflector } = config;
+    const clusterId = isReflector ? { clusterId: config.clusterId ?? this.routerId } : {};
+    this.rib = new Rib({ asn, routerId: this.routerId, maximumPaths, ...clusterId }, address);
     this.#ribFeed = new RibFeed({
       rib: this.rib,
       view,
@@ -78,7 +81,7 @@ export class Node {
       onPublished: () => this.#metrics.routes(this.rib.size, table.routeCount, this.rib.originated),
     });
     this.speaker = new Speaker({
-      open: this.#open(),
+      open: this.#open(true),
       rib: this.rib,
       ribFeed: this.#ribFeed,
       dialler: this.#exchange,
@@ -87,6 +90,8 @@ export class Node {
       log: context.log,
       metrics: this.#metrics,
       onSessions: () => this.gate.check(),
+      // A reflector's table is that of its clients too; its own END-OF-RIB must not wait for theirs otherwise.
+      isComplete: () => (config.isReflector ? this.gate.opened : options.feedInSync()),
     });
     this.gate = this.#syncGate();
   }
@@ -132,7 +137,13 @@ export class Node {
   follow(change: FeedChange, cause: Cause | undefined): void {
     this.#ribFeed.follow(change, cause);
     this.speaker.wakePeers();
+    this.checkSync();
+  }
+
+  /** flanneld's feed may be in sync now. */
+  checkSync(): void {
     this.gate.check();
+    this.speaker.checkComplete();
   }
 
   /** The underlay address is another now. */
@@ -146,11 +157,20 @@ export class Node {
     this.speaker.wakePeers();
   }
 
-  /** Tells the peers and the registry that this node leaves. */
+  /**
+   * Tells the peers and the registry. With graceful restart this is taken for a restart, unless the node was drained: its
+   * routes stay with the peers, and its record in the registry, until their times are up.
+   */
   async stop(): Promise<void> {
+    const { node, gracefulRestartSeconds } = this.#options.config;
+    const leaves = gracefulRestartSeconds === 0 || this.rib.draining;
     this.gate.stop();
-    this.speaker.peers.stop(notification('administrativeShutdown', `bgpd of ${this.#options.config.node} is stopping`));
-    const withdrawn = this.#registration?.withdraw().catch((error: unknown) => {
+    this.speaker.stop(
+      leaves
+        ? notification('administrativeShutdown', `bgpd of ${node} is stopping`)
+        : notification('administrativeReset', `bgpd of ${node} is stopping, to be back soon`),
+    );
+    const withdrawn = this.#registration?.withdraw(leaves).catch((error: unknown) => {
       this.#options.context.log.warn(
         { reason: errorText(error) },
         'the record of this node stays until its lease ends',
@@ -183,20 +203,38 @@ export class Node {
       context.log.error({ routerId: this.routerId, nodes: same }, 'other nodes have the router id of this one');
     }
     this.#sameRouterId = same.map(({ name }) => name);
-    this.speaker.peers.setNodes(nodes);
+    this.#registered = nodes;
+    this.speaker.peers.setNodes(sessionsWanted(this.#record(), nodes));
     this.#countPeers();
     this.gate.check();
   }
 
-  #open(): Open {
-    const { asn, holdTimeSeconds, node } = this.#options.config;
-    const capabilities = { families: FAMILIES, routeRefresh: true };
+  /** `restarted`: this daemon has not got the routes of its peers yet (RFC 4724 section 4.1). */
+  #open(restarted: boolean): Open {
+    const { asn, holdTimeSeconds, node, gracefulRestartSeconds } = this.#options.config;
+    // What felix has written goes on forwarding while this daemon is away: every family is preserved.
+    const gracefulRestart = {
+      restarted,
+      restartTimeSeconds: gracefulRestartSeconds,
+      families: FAMILIES,
+      preserved: FAMILIES,
+      notification: true,
+    };
+    const capabilities = {
+      families: FAMILIES,
+      routeRefresh: true,
+      enhancedRefresh: true,
+      ...(gracefulRestartSeconds > 0 && { gracefulRestart }),
+    };
     return { version: PROTOCOL_VERSION, asn, holdTimeSeconds, routerId: this.routerId, node, capabilities };
   }
 
   #record(): NodeRecord {
-    const { node: name, asn } = this.#options.config;
-    return { name, address: this.#address, port: this.#port, asn, routerId: this.routerId };
+    const { node: name, asn, isReflector, clusterId } = this.#options.config;
+    const role = isReflector
+      ? { reflectorOf: clusterId ?? this.routerId }
+      : clusterId !== undefined && { clientOf: clusterId };
+    return { name, address: this.#address, port: this.#port, asn, routerId: this.routerId, ...role };
   }
 
   #syncGate(): SyncGate {
@@ -207,9 +245,11 @@ export class Node {
       feedInSync,
       registryListed: () => registry === undefined || (this.#mesh?.status().state ?? 'connecting') !== 'connecting',
       unsynced: () => [...this.speaker.unsynced(), ...this.#unmet()],
-      open(missing) {
+      open: (missing) => {
+        this.speaker.setOpen(this.#open(false));
         if (missing.length > 0) context.log.warn({ peers: missing }, 'in sync without the routes of some peers');
         table.markInSync();
+        this.speaker.checkComplete();
         context.log.info({ routes: table.routeCount }, 'route feed in sync');
       },
     });
@@ -218,17 +258,19 @@ export class Node {
   /** Nodes that have a lease, by flanneld's feed, and are not registered: bgpd may be about to start there too. */
   #unmet(): readonly string[] {
     if (this.#options.registry === undefined) return [];
-    const met = new Set([...this.speaker.peers.members.values()].map(({ record }) => record.address));
+    const met = new Set([...this.#registered.values()].map(({ address }) => address));
     const others = [...this.#options.view.groups.values()].filter(({ local }) => !local);
     return others.flatMap(({ endpoint, node }) =>
       endpoint === undefined || met.has(endpoint) ? [] : [node || endpoint],
     );
   }
 
+  get establishedPeers(): number {
+    return [...this.speaker.peers.members.values()].filter(({ peer }) => peer.established).length;
+  }
+
   #countPeers(): void {
-    const { members } = this.speaker.peers;
-    const established = [...members.values()].filter(({ peer }) => peer.established).length;
-    this.#metrics.peers(members.size, established);
+    this.#metrics.peers(this.speaker.peers.members.size, this.establishedPeers);
   }
 }
 

@@ -12,6 +12,26 @@ import { type Notification, notification } from './session/notification.ts';
 import { Peer, type PeerOwner } from './session/peer.ts';
 import { SESSION_TIMES, type SessionTimes } from './session/session-state.ts';
 
+/** What a peer may announce at most, and what happens beyond. */
+export interface PrefixLimit {
+  readonly max: number;
+  /** A warning is logged from this part of it on. */
+  readonly warnPercent: number;
+  /** `warn`: nothing but that. `block`: what is new is refused. `restart`: the session ends and stays so for a while. */
+  readonly action: 'warn' | 'block' | 'restart';
+  readonly restartSeconds: number;
+}
+
+/** A peer to hold a session with: a registered node, or one of the configuration. */
+export interface PeerRecord extends NodeRecord {
+  readonly client?: boolean;
+  /** Whose policies apply; absent: the default group's. */
+  readonly group?: string;
+  readonly prefixLimit?: PrefixLimit;
+  /** It is not dialled: it came by itself, from a range. */
+  readonly isPassive?: boolean;
+}
+
 export interface PeerSetOptions {
   /** What this node sends; its `node` is left out of the peers. */
   readonly open: Open;
@@ -19,7 +39,9 @@ export interface PeerSetOptions {
   readonly clock: Clock;
   readonly log: Logger;
   /** What the sessions of a peer are to be told to; called once per `Peer`. */
-  readonly owner: (record: NodeRecord) => PeerOwner;
+  readonly owner: (record: PeerRecord) => PeerOwner;
+  /** Routes of a peer outlive its session: it is not forgotten yet. */
+  readonly isKept?: (name: string) => boolean;
   /** A peer is no more: its session ended before. */
   readonly removed: (name: string) => void;
   readonly times?: SessionTimes;
@@ -27,21 +49,24 @@ export interface PeerSetOptions {
 
 export interface Member {
   /** With what its peer was made. */
-  readonly record: NodeRecord;
+  readonly record: PeerRecord;
   readonly peer: Peer;
 }
 
 interface OwnedMember extends Member {
   /** What the registry says; `undefined` where the node is gone from it. */
-  wanted: NodeRecord | undefined;
+  wanted: PeerRecord | undefined;
+  cancelRestart: () => void;
 }
 
 export class PeerSet {
   readonly #options: PeerSetOptions;
   readonly #members = new Map<string, OwnedMember>();
+  #open: Open;
 
   constructor(options: PeerSetOptions) {
     this.#options = options;
+    this.#open = options.open;
   }
 
   get members(): ReadonlyMap<string, Member> {
@@ -65,7 +90,7 @@ export class PeerSet {
   };
 
   /** Follows the registry. */
-  setNodes(nodes: ReadonlyMap<string, NodeRecord>): void {
+  setNodes(nodes: ReadonlyMap<string, PeerRecord>): void {
     for (const [name, member] of [...this.#members]) {
       member.wanted = nodes.get(name);
       this.settle(name);
@@ -78,7 +103,24 @@ export class PeerSet {
   /** Brings a peer in line with the registry, if no session stands in the way: call it when one has ended. */
   settle(name: string): void {
     const member = this.#members.get(name);
-    if (member !== undefined && !member.peer.established && this.#isOutdated(member)) this.#replace(name, member);
+    if (member === undefined || member.peer.established || !this.#isOutdated(member)) return;
+    if (member.wanted === undefined && this.#options.isKept?.(name) === true) return;
+    this.#replace(name, member);
+  }
+
+  /** What to say from the next OPEN on. */
+  setOpen(open: Open): void {
+    this.#open = open;
+    for (const { peer } of this.#members.values()) peer.setOpen(open);
+  }
+
+  /** Ends a session and begins anew after a while. */
+  restart(name: string, why: Notification, afterMs: number): void {
+    const member = this.#members.get(name);
+    if (member === undefined) return;
+    member.cancelRestart();
+    member.peer.stop(why);
+    member.cancelRestart = this.#options.clock.after(afterMs, () => member.peer.start());
   }
 
   /** Something to send may have come up for any of them. */
@@ -88,32 +130,36 @@ export class PeerSet {
 
   /** Ends every session, telling each peer why. */
   stop(why: Notification): void {
-    for (const { peer } of this.#members.values()) peer.stop(why);
+    for (const { peer, cancelRestart } of this.#members.values()) {
+      cancelRestart();
+      peer.stop(why);
+    }
   }
 
   #isOutdated({ record, wanted }: OwnedMember): boolean {
-    return wanted === undefined || !sameNode(record, wanted);
+    return wanted === undefined || !sameNode(record, wanted) || record.client !== wanted.client;
   }
 
-  #replace(name: string, { peer, wanted }: OwnedMember): void {
+  #replace(name: string, { peer, wanted, cancelRestart }: OwnedMember): void {
     this.#members.delete(name);
+    cancelRestart();
     peer.stop(notification(wanted === undefined ? 'peerDeconfigured' : 'otherConfigurationChange'));
     this.#options.removed(name);
     if (wanted !== undefined) this.#add(wanted);
   }
 
-  #add(record: NodeRecord): void {
-    const { open, dialler, clock, owner, times = SESSION_TIMES } = this.#options;
+  #add(record: PeerRecord): void {
+    const { dialler, clock, owner, times = SESSION_TIMES } = this.#options;
     const { name, address, port, asn, routerId } = record;
     const peer = new Peer({
-      config: { open, peer: { node: name, asn, routerId }, times },
+      config: { open: this.#open, peer: { node: name, asn, routerId }, times },
       endpoint: { address, port },
       dialler,
       clock,
       owner: owner(record),
       seed: Math.floor(Math.random() * 2 ** 32),
     });
-    this.#members.set(name, { record, peer, wanted: record });
+    this.#members.set(name, { record, peer, wanted: record, cancelRestart: () => undefined });
     peer.start();
   }
 }

@@ -10,14 +10,16 @@ import type { Family } from '../lib/net/address.ts';
 import type { Clock } from '../lib/run/clock.ts';
 import type { Logger } from '../lib/run/log.ts';
 import type { Causes } from './causes.ts';
-import type { NodeRecord } from './mesh/node-record.ts';
 import type { BgpdMetrics } from './metrics.ts';
-import { PeerSet } from './peer-set.ts';
+import { type PeerRecord, PeerSet, type PrefixLimit } from './peer-set.ts';
 import type { Rib } from './rib/rib.ts';
+import type { GroupPolicies } from './rib/rib-peer.ts';
 import type { RibFeed } from './rib-feed.ts';
 import type { Dialler } from './session/connection.ts';
-import type { Message, Open } from './session/message.ts';
+import type { Message, Open, RefreshKind } from './session/message.ts';
+import { type Notification, notification, notificationText } from './session/notification.ts';
 import type { PeerOwner } from './session/peer.ts';
+import { keptAfter, StaleRoutes } from './stale-routes.ts';
 
 /** Prefixes in one UPDATE: at most 70 kB, packed in a few milliseconds. */
 export const UPDATE_PREFIXES_MAX = 4_096;
@@ -34,6 +36,8 @@ export interface SpeakerOptions {
   readonly metrics: BgpdMetrics;
   /** A session came up or ended, or a peer's initial update is complete. */
   readonly onSessions: () => void;
+  /** Whether END-OF-RIB may be sent: what this node announces is complete. */
+  readonly isComplete: () => boolean;
 }
 
 /** What is remembered of a peer across its sessions. */
@@ -45,6 +49,16 @@ interface PeerMemory {
   owed: ReadonlySet<Family>;
   /** The session's start, to which routes of its initial update are due. */
   upCause: Cause | undefined;
+  /** Its OPEN, while a session is established. */
+  open: Open | undefined;
+  /** Messages that go before any routes. */
+  readonly first: Message[];
+  /** Families whose END-OF-RIB waits until this node's table is complete. */
+  readonly endOfRibDue: Set<Family>;
+  /** Families of which a refresh is under way: it ends with EoRR. */
+  readonly refreshing: Set<Family>;
+  /** The prefix limit was said to be near, or passed. */
+  limitWarned: boolean;
   flaws: number;
   lastFlaw: string | undefined;
 }
@@ -53,17 +67,22 @@ export class Speaker {
   readonly #options: SpeakerOptions;
   readonly #memory = new Map<string, PeerMemory>();
   readonly peers: PeerSet;
+  readonly #stale: StaleRoutes;
+  #open: Open;
   #wakeScheduled = false;
 
   constructor(options: SpeakerOptions) {
     const { open, dialler, clock, log } = options;
     this.#options = options;
+    this.#open = open;
+    this.#stale = new StaleRoutes({ clock, drop: (name, families, why) => this.#dropStale(name, families, why) });
     this.peers = new PeerSet({
       open,
       dialler,
       clock,
       log,
       owner: (record) => this.#ownerOf(record),
+      isKept: (name) => this.#stale.families(name).length > 0,
       removed: (name) => {
         this.#memory.delete(name);
         options.onSessions();
@@ -79,6 +98,56 @@ export class Speaker {
   /** Names of known peers with which no session was ever established. */
   neverEstablished(): readonly string[] {
     return [...this.peers.members.keys()].filter((name) => !this.#memory.get(name)?.everEstablished);
+  }
+
+  /** Families of which routes of this peer are kept though its session ended, or that it has not refreshed yet. */
+  staleFamilies(name: string): readonly Family[] {
+    return this.#stale.families(name);
+  }
+
+  /** What to say of this node from the next OPEN on. */
+  setOpen(open: Open): void {
+    this.#open = open;
+    this.peers.setOpen(open);
+  }
+
+  /** The node of this peer is known to be dead: ends the session, and nothing of it is kept. */
+  forwardingLost(name: string, why: Notification = notification('bfdDown')): void {
+    this.peers.members.get(name)?.peer.reset(why);
+    this.#stale.end(name, notificationText(why));
+  }
+
+  /** What this node announces may be complete now. */
+  checkComplete(): void {
+    if (!this.#options.isComplete()) return;
+    for (const [name, { endOfRibDue }] of this.#memory) {
+      if (endOfRibDue.size > 0) this.peers.members.get(name)?.peer.wake();
+    }
+  }
+
+  /** This node is about to leave, or stays after all: told to every peer without ending a session (RFC 8326). */
+  async setDraining(draining: boolean): Promise<void> {
+    await this.#inSlices(this.#options.rib.setDraining(draining, this.#options.causes.make('policy-changed')));
+  }
+
+  /** Policies by group of peers. Peers of `importChanged` are asked for their routes again (RFC 2918). */
+  async setPolicies(policies: ReadonlyMap<string, GroupPolicies>, importChanged: ReadonlySet<string>): Promise<void> {
+    const work = this.#inSlices(this.#options.rib.setPolicies(policies, this.#options.causes.make('policy-changed')));
+    for (const [name, { record, peer }] of this.peers.members) {
+      const memory = this.#memory.get(name);
+      if (memory?.open?.capabilities.routeRefresh !== true || !importChanged.has(record.group ?? '')) continue;
+      for (const family of this.#commonFamilies(memory.open)) {
+        memory.first.push({ type: 'route-refresh', family, kind: 'request' });
+      }
+      peer.wake();
+    }
+    await work;
+  }
+
+  /** Nothing is dropped any more: the daemon stops. */
+  stop(why: Notification): void {
+    this.#stale.stop();
+    this.peers.stop(why);
   }
 
   /** UPDATEs of a peer that were treated as withdraw, and why the last one was. */
@@ -97,58 +166,102 @@ export class Speaker {
     });
   }
 
-  #ownerOf(record: NodeRecord): PeerOwner {
-    const { rib, metrics, log } = this.#options;
+  /** Long work, a slice a turn, so that keepalives are sent in between. */
+  async #inSlices(work: Generator<void>): Promise<void> {
+    while (work.next().done !== true) {
+      this.wakePeers();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    this.wakePeers();
+  }
+
+  #commonFamilies(open: Open): readonly Family[] {
+    return this.#open.capabilities.families.filter((family) => open.capabilities.families.includes(family));
+  }
+
+  #ownerOf(record: PeerRecord): PeerOwner {
+    const { metrics, log } = this.#options;
     const { name } = record;
     const memory: PeerMemory = {
       everEstablished: false,
       everSynced: false,
       owed: new Set(),
       upCause: undefined,
+      open: undefined,
+      first: [],
+      endOfRibDue: new Set(),
+      refreshing: new Set(),
+      limitWarned: false,
       flaws: 0,
       lastFlaw: undefined,
     };
     this.#memory.set(name, memory);
     return {
       up: (open) => this.#up(record, memory, open),
-      down: (reason) => this.#down(name, memory, reason),
-      received: (message, flaw) => this.#received(name, memory, message, flaw),
-      pull: () => pull(rib, name),
+      down: (reason, why) => this.#down(name, memory, reason, why),
+      received: (message, flaw) => this.#received(record, memory, message, flaw),
+      pull: () => this.#pull(name, memory),
       sent: (type) => metrics.message('sent', type),
       failed: (reason) => log.debug({ peer: name, reason }, 'attempt failed'),
       stateChanged: () => metrics.sessionChanged(),
     };
   }
 
-  #up(record: NodeRecord, memory: PeerMemory, open: Open): void {
+  #up(record: PeerRecord, memory: PeerMemory, open: Open): void {
     const { rib, causes, log } = this.#options;
-    const { name, address, asn } = record;
-    const { capabilities } = this.#options.open;
-    const families = capabilities.families.filter((family) => open.capabilities.families.includes(family));
+    const { name, address, client = false, group = '', prefixLimit } = record;
+    const { asn, routerId, capabilities } = open;
+    const families = this.#commonFamilies(open);
     memory.everEstablished = true;
-    memory.owed = new Set(families);
+    // A family for which the peer promises no END-OF-RIB is not waited for.
+    const promised = capabilities.gracefulRestart?.families ?? families;
+    memory.owed = new Set(families.filter((family) => promised.includes(family)));
+    memory.everSynced ||= memory.owed.size === 0;
     memory.upCause = causes.make('peer-up');
-    const kind = asn === this.#options.open.asn ? 'ibgp' : 'ebgp';
-    rib.peerUp({ name, kind, asn, routerId: open.routerId, address, families });
+    memory.open = open;
+    memory.limitWarned = false;
+    memory.first.length = 0;
+    memory.endOfRibDue.clear();
+    memory.refreshing.clear();
+    const kind = asn === this.#open.asn ? 'ibgp' : 'ebgp';
+    const maxPrefixes = prefixLimit?.action === 'block' ? { maxPrefixes: prefixLimit.max } : {};
+    rib.peerUp({ name, kind, asn, routerId, address, families, client, group, ...maxPrefixes });
+    this.#stale.back(name, open);
     log.info({ peer: name, address, asn }, 'session established');
     this.#options.onSessions();
   }
 
-  #down(name: string, memory: PeerMemory, reason: string): void {
+  /** The one way in which a session ends. `whyDown`: the NOTIFICATION of either side; none where the connection broke. */
+  #down(name: string, memory: PeerMemory, reason: string, whyDown: Notification | undefined): void {
     const { rib, ribFeed, causes, log, metrics } = this.#options;
     const cause = causes.make('peer-down');
-    ribFeed.publish(rib.peerDown(name, cause), cause);
+    const none = { families: [], seconds: 0 };
+    const kept = memory.open === undefined ? none : keptAfter(this.#open, memory.open, whyDown);
+    ribFeed.publish(rib.peerDown(name, cause, kept.families), cause);
+    this.#stale.keep(name, kept.families, kept.seconds);
     memory.owed = new Set();
+    memory.open = undefined;
     metrics.sessionEnded();
-    log.warn({ peer: name, reason, cause: cause.id }, 'session ended');
+    log.warn({ peer: name, reason, cause: cause.id, keptSeconds: kept.seconds }, 'session ended');
     this.wakePeers();
     this.#options.onSessions();
     // Later, for the peer is still in the middle of ending.
     setImmediate(() => this.peers.settle(name));
   }
 
-  #received(name: string, memory: PeerMemory, message: Message, flaw: string | undefined): void {
+  #dropStale(name: string, families: readonly Family[], why: string): void {
+    const { rib, ribFeed, causes, log } = this.#options;
+    const cause = causes.make('stale-dropped');
+    const events = rib.dropStale(name, families, cause);
+    ribFeed.publish(events, cause);
+    if (events.length > 0) log.info({ peer: name, families, why, cause: cause.id }, 'stale routes dropped');
+    this.wakePeers();
+    setImmediate(() => this.peers.settle(name));
+  }
+
+  #received(record: PeerRecord, memory: PeerMemory, message: Message, flaw: string | undefined): void {
     const { rib, ribFeed, causes, metrics } = this.#options;
+    const { name } = record;
     metrics.message('received', message.type);
     if (flaw !== undefined) this.#flawed(name, memory, flaw);
     switch (message.type) {
@@ -159,24 +272,72 @@ export class Speaker {
         const { events, refused } = rib.receive(name, message.update, cause);
         ribFeed.publish(events, cause);
         if (refused !== undefined) this.#flawed(name, memory, refused);
+        if (record.prefixLimit !== undefined) this.#checkLimit(record, record.prefixLimit, memory);
         this.wakePeers();
         break;
       }
       case 'end-of-rib':
+        this.#stale.complete(name, message.family);
         memory.owed = new Set([...memory.owed].filter((family) => family !== message.family));
         if (memory.owed.size > 0 || memory.everSynced) break;
         memory.everSynced = true;
         this.#options.onSessions();
         break;
       case 'route-refresh':
-        rib.refresh(name, message.family);
-        this.wakePeers();
+        this.#refresh(name, memory, message.family, message.kind);
         break;
       case 'open':
       case 'keepalive':
       case 'notification':
         break;
     }
+  }
+
+  #refresh(name: string, memory: PeerMemory, family: Family, kind: RefreshKind): void {
+    const { rib, ribFeed, causes } = this.#options;
+    if (kind === 'begin') {
+      rib.refreshBegin(name, family);
+    } else if (kind === 'end') {
+      const cause = causes.make('update-received');
+      ribFeed.publish(rib.refreshEnd(name, family, cause), cause);
+    } else {
+      if (memory.open?.capabilities.enhancedRefresh === true && !memory.refreshing.has(family)) {
+        memory.first.push({ type: 'route-refresh', family, kind: 'begin' });
+        memory.refreshing.add(family);
+      }
+      rib.refresh(name, family);
+    }
+    this.wakePeers();
+  }
+
+  #checkLimit({ name }: PeerRecord, limit: PrefixLimit, memory: PeerMemory): void {
+    const received = this.#options.rib.counts(name)?.received ?? 0;
+    const { max, warnPercent, action } = limit;
+    if (received * 100 >= max * warnPercent && !memory.limitWarned) {
+      memory.limitWarned = true;
+      this.#options.log.warn({ peer: name, received, max, action }, 'the prefix limit of a peer is near or reached');
+    }
+    if (received <= max || action !== 'restart') return;
+    const why = notification('prefixLimitReached', `${received} prefixes: at most ${max}`);
+    // Later, for the peer is still in the middle of receiving.
+    setImmediate(() => this.peers.restart(name, why, limit.restartSeconds * 1_000));
+  }
+
+  /** The next messages for a peer. END-OF-RIB waits until what this node announces is complete (RFC 4724 section 4.1). */
+  #pull(name: string, memory: PeerMemory): readonly Message[] | undefined {
+    const { rib, isComplete } = this.#options;
+    const messages = memory.first.splice(0);
+    const next = rib.nextUpdates(name, UPDATE_PREFIXES_MAX);
+    for (const update of next?.updates ?? []) messages.push({ type: 'update', update });
+    for (const family of next?.endOfRib ?? []) {
+      if (memory.refreshing.delete(family)) messages.push({ type: 'route-refresh', family, kind: 'end' });
+      else memory.endOfRibDue.add(family);
+    }
+    if (isComplete()) {
+      for (const family of memory.endOfRibDue) messages.push({ type: 'end-of-rib', family });
+      memory.endOfRibDue.clear();
+    }
+    return messages.length === 0 && next === undefined ? undefined : messages;
   }
 
   #flawed(name: string, memory: PeerMemory, flaw: string): void {
@@ -186,11 +347,4 @@ export class Speaker {
     if (memory.lastFlaw !== flaw) log.warn({ peer: name, flaw }, 'an update was treated as withdraw');
     memory.lastFlaw = flaw;
   }
-}
-
-function pull(rib: Rib, name: string): readonly Message[] | undefined {
-  const next = rib.nextUpdates(name, UPDATE_PREFIXES_MAX);
-  if (next === undefined) return undefined;
-  const updates = next.updates.map((update) => ({ type: 'update', update }) as const);
-  return [...updates, ...next.endOfRib.map((family) => ({ type: 'end-of-rib', family }) as const)];
 }

@@ -52,6 +52,7 @@ export function bgpdStatus({ name, asn, node, flanneld, served }: StatusInput): 
   if (node === undefined) return common;
   return {
     ...common,
+    draining: node.rib.draining,
     address: node.address,
     port: node.port,
     routerId: node.routerId,
@@ -93,6 +94,7 @@ function peersStatus(node: Node): readonly unknown[] {
       since: new Date(Number(sinceUnixUs / 1000n)).toISOString(),
       routesReceived: counts?.received ?? 0,
       routesAdvertised: counts?.advertised ?? 0,
+      staleFamilies: node.speaker.staleFamilies(name),
       updatesFlawed: flaws.count,
       ...(flaws.last !== undefined && { lastFlaw: flaws.last }),
     };

@@ -17,6 +17,10 @@ export interface NodeRecord {
   readonly port: number;
   readonly asn: number;
   readonly routerId: RouterId;
+  /** It reflects routes, in this cluster (RFC 4456). */
+  readonly reflectorOf?: RouterId;
+  /** It takes routes from the reflectors of this cluster only; absent: from every reflector. */
+  readonly clientOf?: RouterId;
 }
 
 export interface RecordError {
@@ -30,12 +34,16 @@ const addressText = z.string().transform((text, context): Address => {
   return z.NEVER;
 });
 
+const routerIdText = addressText.refine((id) => isRouterId(id), 'is no IPv4 address other than 0.0.0.0');
+
 const nodeRecord = z.object({
   name: z.string().min(1).max(NAME_MAX),
   address: addressText,
   port: z.int().min(1).max(65_535),
   asn: z.int().min(1).max(0xffff_ffff),
-  routerId: addressText.refine((id) => isRouterId(id), 'is no IPv4 address other than 0.0.0.0'),
+  routerId: routerIdText,
+  reflectorOf: routerIdText.exactOptional(),
+  clientOf: routerIdText.exactOptional(),
 });
 
 /** Key of a node's record. */
@@ -44,8 +52,9 @@ export function nodeKey(prefix: string, name: string): string {
 }
 
 /** The record as it is stored. */
-export function encodeNodeRecord({ name, address, port, asn, routerId }: NodeRecord): string {
-  return JSON.stringify({ name, address, port, asn, routerId });
+export function encodeNodeRecord(record: NodeRecord): string {
+  const { name, address, port, asn, routerId, reflectorOf, clientOf } = record;
+  return JSON.stringify({ name, address, port, asn, routerId, reflectorOf, clientOf });
 }
 
 /** The record at `key`; never throws. */
@@ -72,7 +81,5 @@ export function isRouterId(id: Address): boolean {
 
 /** Whether two records say the same. */
 export function sameNode(a: NodeRecord, b: NodeRecord): boolean {
-  return (
-    a.name === b.name && a.address === b.address && a.port === b.port && a.asn === b.asn && a.routerId === b.routerId
-  );
+  return encodeNodeRecord(a) === encodeNodeRecord(b);
 }

@@ -71,13 +71,13 @@ export class Registration {
     this.#wake.abort();
   }
 
-  /** Takes the record back and writes no more. Rejects with `RegistryError`. */
-  async withdraw(): Promise<void> {
+  /** Writes no more and, if `leaves`, takes the record back; else it stays until its lease ends. Rejects with `RegistryError`. */
+  async withdraw(leaves = true): Promise<void> {
     this.#stopped = true;
     this.#wake.abort();
     const own = this.#own;
     this.#own = undefined;
-    if (own !== undefined) await this.#options.registry.delete(own.key, own.modRevision);
+    if (own !== undefined && leaves) await this.#options.registry.delete(own.key, own.modRevision);
   }
 
   /** One look at the registry; gives the delay until the next, milliseconds. */

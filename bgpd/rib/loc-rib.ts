@@ -96,19 +96,21 @@ export class LocRib {
       if (moved.length === 0) continue;
       if (from !== undefined) this.#dropIfEmpty(from);
       const change = (path === undefined ? 0 : moved.length) - (hasPathOf(from, peer) ? moved.length : 0);
-      if (change !== 0) this.#counts.set(peer, this.count(peer) + change);
+      if (change !== 0) this.#count(peer, change);
       changes.push({ type: 'moved', prefixes: moved, from, to });
     }
     return changes;
   }
 
-  /** Takes away every path of `peer`: a decision per list; only prefixes without another path are touched one by one. */
-  removePeer(peer: string): RibChange[] {
+  /** Takes away every path for which `gone` holds: a decision per list; only prefixes without another path are touched one by one. */
+  removePaths(gone: (path: Path) => boolean): RibChange[] {
     const changes: RibChange[] = [];
-    this.#counts.delete(peer);
     for (const list of this.#lists) {
-      if (!hasPathOf(list, peer)) continue;
-      const paths = list.paths.filter((path) => path.source.peer !== peer);
+      const paths = list.paths.filter((path) => !gone(path));
+      if (paths.length === list.paths.length) continue;
+      for (const path of list.paths) {
+        if (!paths.includes(path)) this.#count(path.source.peer, -list.prefixes.size);
+      }
       if (paths.length === 0) {
         changes.push({ type: 'moved', prefixes: this.#discard(list), from: list, to: undefined });
         continue;
@@ -133,6 +135,12 @@ export class LocRib {
       changes.push({ type: 'decided', list, before });
     }
     return changes;
+  }
+
+  #count(peer: string, change: number): void {
+    const count = this.count(peer) + change;
+    if (count === 0) this.#counts.delete(peer);
+    else this.#counts.set(peer, count);
   }
 
   /** The list that has the paths of `from` with that of `peer` replaced; `undefined` where none are left. */

@@ -15,6 +15,8 @@ export interface PathSource {
   /** Name of the peer (one path of a prefix per name); `LOCAL_PEER` for this node. */
   readonly peer: string;
   readonly kind: SourceKind;
+  /** A client of this reflector (RFC 4456 section 4). */
+  readonly client?: boolean;
   readonly routerId: RouterId;
   readonly address: Address;
   /** The session ended and its routes are kept for a while (RFC 4724): whoever sets it has the RIB decide again. */

@@ -10,31 +10,24 @@
 import type { Cause, FeedEvent, FeedGroup } from '../../lib/feed/feed.ts';
 import type { Address, Family } from '../../lib/net/address.ts';
 import { type Prefix, prefixFamily } from '../../lib/net/prefix.ts';
-import { FAMILIES, localAttributes, type RouterId } from './attributes.ts';
+import { FAMILIES, localAttributes } from './attributes.ts';
 import { type DecisionContext, type Explanation, explain } from './decision.ts';
 import { LocRib, type RibChange } from './loc-rib.ts';
 import { NextHopTable } from './next-hops.ts';
-import { LOCAL_PEER, type PathSource, PathTable, type SourceKind } from './path.ts';
+import { LOCAL_PEER, type Path, type PathSource, PathTable } from './path.ts';
 import { PathGroups } from './path-groups.ts';
+import { judgeImport, without } from './policy.ts';
+import { type GroupMember, type GroupPolicies, groupKey, isFrom, type RibPeer, sourceOf } from './rib-peer.ts';
 import { importAttributes, type Refusal, refuseImport, type Speaker } from './route-rules.ts';
 import type { Update } from './update.ts';
-import { type Cursor, UpdateGroup } from './update-group.ts';
+import { type Cursor, type GroupRules, UpdateGroup } from './update-group.ts';
+
+/** Prefixes judged anew between two turns of the event loop. */
+const SLICE_PREFIXES = 2_048;
 
 export interface RibSettings extends Speaker {
   /** Equal paths used at once (ECMP); 1 for none. */
   readonly maximumPaths: number;
-}
-
-/** A peer whose session is established. */
-export interface RibPeer {
-  /** Unique; the node's name. */
-  readonly name: string;
-  readonly kind: Exclude<SourceKind, 'local'>;
-  readonly asn: number;
-  readonly routerId: RouterId;
-  readonly address: Address;
-  /** Families that both sides offered. */
-  readonly families: readonly Family[];
 }
 
 /** What a received update led to. */
@@ -55,12 +48,14 @@ interface FamilyRib {
   readonly locRib: LocRib;
   readonly context: DecisionContext;
   readonly pathGroups: PathGroups;
-  readonly updateGroups: Map<RibPeer['kind'], UpdateGroup>;
+  /** By `groupKey`. */
+  readonly updateGroups: Map<string, { readonly rulesOf: GroupMember; readonly group: UpdateGroup }>;
 }
 
 interface PeerState {
   readonly peer: RibPeer;
-  readonly source: PathSource;
+  /** By family: a refresh begins a new one, to tell what was sent again from what was not. */
+  readonly sources: Map<Family, PathSource>;
   readonly out: Map<Family, { readonly group: UpdateGroup; readonly cursor: Cursor }>;
 }
 
@@ -71,6 +66,8 @@ export class Rib {
   readonly #families: ReadonlyMap<Family, FamilyRib>;
   readonly #peers = new Map<string, PeerState>();
   readonly #local: PathSource;
+  #policies: ReadonlyMap<string, GroupPolicies> = new Map();
+  #draining = false;
   #lastGroupId = 0;
 
   constructor(settings: RibSettings, ownAddress: Address) {
@@ -101,32 +98,42 @@ export class Rib {
 
   /** A session was established: the peer will be sent everything, from `nextUpdates`. */
   peerUp(peer: RibPeer): void {
-    const source: PathSource = {
-      peer: peer.name,
-      kind: peer.kind,
-      routerId: peer.routerId,
-      address: peer.address,
-      stale: false,
-    };
+    const sources = peer.families.map((family) => [family, sourceOf(peer)] as const);
     const out = peer.families.map((family) => {
-      const group = this.#updateGroup(family, peer.kind);
+      const group = this.#updateGroup(family, peer);
       return [family, { group, cursor: group.join(peer.name) }] as const;
     });
-    this.#peers.set(peer.name, { peer, source, out: new Map(out) });
+    this.#peers.set(peer.name, { peer, sources: new Map(sources), out: new Map(out) });
   }
 
-  /** A session ended: its routes are gone. */
-  peerDown(name: string, cause: Cause | undefined): FeedEvent[] {
+  /**
+   * A session ended: its routes are gone, but for those of the families `kept`, which become stale (RFC 4724 section 4.2):
+   * used only where there is no other path. What was stale already is gone in any case.
+   */
+  peerDown(name: string, cause: Cause | undefined, kept: readonly Family[] = []): FeedEvent[] {
     const state = this.#peers.get(name);
     if (state === undefined) return [];
     this.#peers.delete(name);
     for (const [family, { group, cursor }] of state.out) {
       group.leave(cursor);
-      if (group.peers === 0) this.#family(family).updateGroups.delete(state.peer.kind);
+      if (group.peers === 0) this.#family(family).updateGroups.delete(groupKey(state.peer));
     }
-    return state.peer.families.flatMap((family) =>
-      this.#follow(family, this.#family(family).locRib.removePeer(name), cause),
+    const events = FAMILIES.flatMap((family) =>
+      this.#remove(family, (path) => isOldFor(path, state, family, kept), cause),
     );
+    for (const family of kept) {
+      const source = state.sources.get(family);
+      if (source === undefined) continue;
+      source.stale = true;
+      const changes = this.#family(family).locRib.redecide((path) => isFrom(path, name));
+      events.push(...this.#follow(family, changes, cause));
+    }
+    return events;
+  }
+
+  /** Stale routes of a peer are gone: it sent END-OF-RIB without them, or did not come back in time. */
+  dropStale(name: string, families: readonly Family[], cause: Cause | undefined): FeedEvent[] {
+    return families.flatMap((family) => this.#remove(family, (path) => isFrom(path, name) && path.source.stale, cause));
   }
 
   /** An UPDATE of an established peer, already valid as a message. */
@@ -134,18 +141,60 @@ export class Rib {
     const state = this.#peers.get(name);
     if (!state?.out.has(update.family)) return { events: [], refused: undefined };
     const { locRib } = this.#family(update.family);
-    const { announced } = update;
     const attributes = update.attributes && importAttributes(update.attributes, state.peer.kind);
     const refused = attributes === undefined ? undefined : refuseImport(attributes, state.peer, this.#settings);
-    const gone = refused === undefined ? update.withdrawn : [...update.withdrawn, ...announced];
-    const changes = locRib.replace(name, undefined, gone);
-    if (attributes === undefined || refused !== undefined) {
-      return { events: this.#follow(update.family, changes, cause), refused };
+    const policy = this.#policies.get(state.peer.group ?? '')?.import;
+    const used =
+      attributes === undefined || refused !== undefined
+        ? []
+        : judgeImport(policy, state.peer.name, attributes, this.#withinLimit(state.peer, update));
+    const accepted = used.flatMap(({ prefixes }) => prefixes);
+    const isWhole = accepted.length === update.announced.length;
+    const gone = isWhole ? update.withdrawn : [...update.withdrawn, ...without(update.announced, accepted)];
+    const events = this.#follow(update.family, locRib.replace(name, undefined, gone), cause);
+    for (const { attributes: own, prefixes } of used) {
+      const path = this.#paths.path(state.sources.get(update.family) as PathSource, own);
+      events.push(...this.#follow(update.family, locRib.replace(name, path, prefixes), cause));
     }
-    const path = this.#paths.path(state.source, attributes);
-    const events = this.#follow(update.family, changes, cause);
-    const news = locRib.replace(name, path, announced);
-    return { events: [...events, ...this.#follow(update.family, news, cause)], refused };
+    return { events, refused };
+  }
+
+  /** Policies by group of peers from now on; the iterator's steps bring what was announced in line (see UpdateGroup). */
+  *setPolicies(policies: ReadonlyMap<string, GroupPolicies>, cause: Cause | undefined): Generator<void> {
+    this.#policies = policies;
+    yield* this.#setRules(cause);
+  }
+
+  /** Announces everything as the last choice (RFC 8326), or as usual again; steps as `setPolicies`. */
+  *setDraining(draining: boolean, cause: Cause | undefined): Generator<void> {
+    this.#draining = draining;
+    yield* this.#setRules(cause);
+  }
+
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  *#setRules(cause: Cause | undefined): Generator<void> {
+    for (const { updateGroups } of this.#families.values()) {
+      for (const { rulesOf, group } of [...updateGroups.values()]) {
+        yield* group.setRules(this.#rules(rulesOf), SLICE_PREFIXES, cause);
+        yield;
+      }
+    }
+  }
+
+  /** BoRR (RFC 7313 section 4): what the peer does not send again until `refreshEnd` is gone then. */
+  refreshBegin(name: string, family: Family): void {
+    const state = this.#peers.get(name);
+    if (state?.sources.has(family)) state.sources.set(family, sourceOf(state.peer));
+  }
+
+  /** EoRR. */
+  refreshEnd(name: string, family: Family, cause: Cause | undefined): FeedEvent[] {
+    const source = this.#peers.get(name)?.sources.get(family);
+    if (source === undefined) return [];
+    return this.#remove(family, (path) => isFrom(path, name) && path.source !== source && !path.source.stale, cause);
   }
 
   /** Routes that start here, of any family: packets for them end on this node. */
@@ -230,35 +279,55 @@ export class Rib {
     return this.#families.get(family) as FamilyRib;
   }
 
-  #updateGroup(family: Family, kind: RibPeer['kind']): UpdateGroup {
+  #updateGroup(family: Family, peer: RibPeer): UpdateGroup {
     const { updateGroups, locRib } = this.#family(family);
-    let group = updateGroups.get(kind);
-    if (group === undefined) {
-      group = new UpdateGroup(family, { kind, speaker: this.#settings }, locRib);
-      updateGroups.set(kind, group);
-    }
+    const key = groupKey(peer);
+    const known = updateGroups.get(key);
+    if (known !== undefined) return known.group;
+    const group = new UpdateGroup(family, this.#rules(peer), locRib);
+    updateGroups.set(key, { rulesOf: peer, group });
     return group;
   }
 
-  #replaceLocal(
-    prefixes: readonly Prefix[],
-    path: Parameters<LocRib['replace']>[1],
-    cause: Cause | undefined,
-  ): FeedEvent[] {
+  #rules({ kind, client = false, group = '' }: GroupMember): GroupRules {
+    const policy = this.#policies.get(group)?.export;
+    return { kind, client, speaker: this.#settings, draining: this.#draining, policy };
+  }
+
+  /** Prefixes that the peer's limit leaves room for; those that it has already are not new. */
+  #withinLimit({ name, maxPrefixes }: RibPeer, { family, announced }: Update): readonly Prefix[] {
+    if (maxPrefixes === undefined) return announced;
+    const { locRib } = this.#family(family);
+    let room = maxPrefixes - FAMILIES.reduce((sum, each) => sum + this.#family(each).locRib.count(name), 0);
+    return announced.filter((prefix) => locRib.list(prefix)?.paths.some((path) => isFrom(path, name)) || room-- > 0);
+  }
+
+  #replaceLocal(prefixes: readonly Prefix[], path: Path | undefined, cause: Cause | undefined): FeedEvent[] {
     return FAMILIES.flatMap((family) => {
       const ofFamily = prefixes.filter((prefix) => prefixFamily(prefix) === family);
       return this.#follow(family, this.#family(family).locRib.replace(LOCAL_PEER, path, ofFamily), cause);
     });
   }
 
+  #remove(family: Family, gone: (path: Path) => boolean, cause: Cause | undefined): FeedEvent[] {
+    return this.#follow(family, this.#family(family).locRib.removePaths(gone), cause);
+  }
+
   #redecide(endpoints: ReadonlySet<Address>, cause: Cause | undefined): FeedEvent[] {
     if (endpoints.size === 0) return [];
     return FAMILIES.flatMap((family) => {
       const { locRib } = this.#family(family);
+      // A stale route whose next hop died must not come back with the next hop: nobody vouches for it any more.
+      const dead = this.#remove(
+        family,
+        ({ source, attributes: { nextHop } }) =>
+          source.stale && endpoints.has(nextHop) && this.#nextHops.resolve(nextHop, family) === undefined,
+        cause,
+      );
       const changes = locRib.redecide(
         ({ source, attributes }) => source.kind !== 'local' && endpoints.has(attributes.nextHop),
       );
-      return this.#follow(family, changes, cause);
+      return [...dead, ...this.#follow(family, changes, cause)];
     });
   }
 
@@ -267,7 +336,12 @@ export class Rib {
     if (changes.length === 0) return [];
     const { pathGroups, updateGroups } = this.#family(family);
     const events = pathGroups.apply(changes);
-    for (const group of updateGroups.values()) group.apply(changes, cause);
+    for (const { group } of updateGroups.values()) group.apply(changes, cause);
     return events;
   }
+}
+
+/** Not of the session that ends now, or of a family that is not kept. */
+function isOldFor({ source }: Path, state: PeerState, family: Family, kept: readonly Family[]): boolean {
+  return source.peer === state.peer.name && (source !== state.sources.get(family) || !kept.includes(family));
 }

@@ -1,7 +1,7 @@
 // What may pass from a peer into the RIB, and from the RIB to which peers: the rules of BGP itself, no operator's policy.
 //
 // In: loop checks (RFC 4271 section 9.1.2, RFC 4456 section 8). Out: routes of internal peers stay off other internal
-// peers (RFC 4271 section 9.2.1; reflection will be the exception), external peers get the own AS prepended and no
+// peers (RFC 4271 section 9.2.1) but for what a reflector passes on (RFC 4456), external peers get the own AS prepended and no
 // LOCAL_PREF. NEXT_HOP is never rewritten: it names the node whose tunnel ends there, and every node can reach it.
 
 import { type Attributes, COMMUNITY, DEFAULT_LOCAL_PREF, type RouterId } from './attributes.ts';
@@ -11,12 +11,18 @@ import type { Path, SourceKind } from './path.ts';
 export interface Speaker {
   readonly asn: number;
   readonly routerId: RouterId;
+  /** This node reflects routes, in this cluster (RFC 4456 section 7); absent: it does not. */
+  readonly clusterId?: RouterId;
 }
 
 /** Peers with equal export rules: they get the same messages. */
 export interface ExportRules {
   readonly kind: Exclude<SourceKind, 'local'>;
   readonly speaker: Speaker;
+  /** They are clients of this reflector. */
+  readonly client?: boolean;
+  /** This node is about to leave: everything is announced as the last choice (RFC 8326 section 4.2). */
+  readonly draining?: boolean;
 }
 
 export type Refusal = 'no-local-pref' | 'wrong-first-as' | 'as-loop' | 'own-originator-id' | 'own-cluster-id';
@@ -35,24 +41,50 @@ export function refuseImport(attributes: Attributes, sender: Sender, speaker: Sp
   if (sender.kind === 'ebgp' && attributes.asPath[0] !== sender.asn) return 'wrong-first-as';
   if (attributes.asPath.includes(speaker.asn)) return 'as-loop';
   if (attributes.originatorId === speaker.routerId) return 'own-originator-id';
-  if (attributes.clusterList.includes(speaker.routerId)) return 'own-cluster-id';
+  if (attributes.clusterList.includes(speaker.clusterId ?? speaker.routerId)) return 'own-cluster-id';
   return undefined;
 }
 
 /** What of an attribute set counts when a peer of this kind sent it (RFC 4271 section 5.1.5, RFC 7606 section 7.9). */
 export function importAttributes(attributes: Attributes, kind: ExportRules['kind']): Attributes {
-  if (kind === 'ibgp') return attributes;
+  // RFC 8326 section 4.1: whoever is about to leave is the last choice.
+  const leaving = attributes.communities.includes(COMMUNITY.gracefulShutdown) ? { localPref: 0 } : {};
+  if (kind === 'ibgp') {
+    // A missing LOCAL_PREF stays a flaw.
+    return attributes.localPref === undefined || attributes.localPref === 0
+      ? attributes
+      : { ...attributes, ...leaving };
+  }
   const { localPref: _localPref, originatorId: _originatorId, ...rest } = attributes;
-  return { ...rest, clusterList: [] };
+  return { ...rest, clusterList: [], ...leaving };
 }
 
 /** The attributes with which a path is told to peers of these rules; `undefined` where it is not told to them. */
-export function exportAttributes({ source, attributes }: Path, rules: ExportRules): Attributes | undefined {
+export function exportAttributes(path: Path, rules: ExportRules): Attributes | undefined {
+  const attributes = exportByKind(path, rules);
+  if (attributes === undefined || rules.draining !== true) return attributes;
+  const communities = new Set([...attributes.communities, COMMUNITY.gracefulShutdown]);
+  return {
+    ...attributes,
+    communities: [...communities].sort((a, b) => a - b),
+    ...(rules.kind === 'ibgp' && { localPref: 0 }),
+  };
+}
+
+function exportByKind({ source, attributes }: Path, rules: ExportRules): Attributes | undefined {
   const { communities } = attributes;
   if (communities.includes(COMMUNITY.noAdvertise)) return undefined;
   if (rules.kind === 'ibgp') {
-    if (source.kind === 'ibgp') return undefined;
-    return { ...attributes, localPref: attributes.localPref ?? DEFAULT_LOCAL_PREF };
+    const told = { ...attributes, localPref: attributes.localPref ?? DEFAULT_LOCAL_PREF };
+    if (source.kind !== 'ibgp') return told;
+    const { clusterId } = rules.speaker;
+    // RFC 4456 section 6: from a client to everybody, from others to clients.
+    if (clusterId === undefined || !(source.client === true || rules.client === true)) return undefined;
+    return {
+      ...told,
+      originatorId: attributes.originatorId ?? source.routerId,
+      clusterList: [clusterId, ...attributes.clusterList],
+    };
   }
   if (communities.includes(COMMUNITY.noExport) || communities.includes(COMMUNITY.noExportSubconfed)) return undefined;
   const { localPref: _localPref, originatorId: _originatorId, med, ...rest } = attributes;

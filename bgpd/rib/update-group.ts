@@ -15,6 +15,7 @@ import type { Prefix } from '../../lib/net/prefix.ts';
 import type { Attributes } from './attributes.ts';
 import type { LocRib, RibChange } from './loc-rib.ts';
 import type { Path } from './path.ts';
+import { applyPolicy, classOf, looksAtPrefixes, type Policy } from './policy.ts';
 import { type ExportRules, exportAttributes } from './route-rules.ts';
 import type { Update } from './update.ts';
 
@@ -27,7 +28,13 @@ const STRETCH_UPDATES_MAX = 128;
 /** Packed stretches kept for the peers that follow. */
 const STRETCHES_MAX = 256;
 
-/** What a prefix is told as; one object per path, so that identity compares. */
+/** What decides what the peers of a group are told. */
+export interface GroupRules extends ExportRules {
+  /** Export policy; `undefined` lets everything pass. It sees the peer that the route came from as neighbour. */
+  readonly policy?: Policy | undefined;
+}
+
+/** What a prefix is told as; one object per path and class of prefixes, so that identity compares. */
 interface Exported {
   readonly attributes: Attributes;
   readonly peer: string;
@@ -57,9 +64,10 @@ interface Stretch {
 
 export class UpdateGroup {
   readonly #family: Family;
-  readonly #rules: ExportRules;
+  readonly #locRib: LocRib;
+  #rules: GroupRules;
   readonly #cursors = new Set<Cursor>();
-  readonly #exported = new WeakMap<Path, Exported | null>();
+  #exported = new WeakMap<Path, Map<string, Exported | null>>();
   /** By `stretchKey`; emptied by every change. */
   readonly #stretches = new Map<number, Stretch>();
   /** The log: three columns, and where each prefix stands in it. */
@@ -71,12 +79,27 @@ export class UpdateGroup {
   #withdrawn = 0;
 
   /** Starts with what the Loc-RIB holds. */
-  constructor(family: Family, rules: ExportRules, locRib: LocRib) {
+  constructor(family: Family, rules: GroupRules, locRib: LocRib) {
     this.#family = family;
     this.#rules = rules;
-    for (const { decision, prefixes } of locRib.lists) {
-      const exported = this.#export(decision.best);
-      if (exported !== undefined) for (const prefix of prefixes) this.#set(prefix, exported, undefined);
+    this.#locRib = locRib;
+    for (const { decision, prefixes } of locRib.lists) this.#setAll(prefixes, decision.best, undefined);
+  }
+
+  /**
+   * Takes other rules. What peers were told under the old ones is brought in line by the steps of the returned iterator,
+   * each about `sliceSize` prefixes; routes that change meanwhile follow the new rules at once.
+   */
+  *setRules(rules: GroupRules, sliceSize: number, cause: Cause | undefined): Generator<void> {
+    this.#rules = rules;
+    this.#exported = new WeakMap();
+    this.#stretches.clear();
+    let done = 0;
+    // A prefix that comes meanwhile is exported by the new rules already: walking over it twice does nothing.
+    for (const prefix of this.#locRib.prefixes()) {
+      this.#stretches.clear();
+      this.#setAll([prefix], this.#locRib.list(prefix)?.decision.best, cause);
+      if (++done % sliceSize === 0) yield;
     }
   }
 
@@ -98,10 +121,8 @@ export class UpdateGroup {
         change.type === 'moved'
           ? [change.from?.decision.best, change.to?.decision.best]
           : [change.before.best, change.list.decision.best];
-      const exported = this.#export(after);
-      if (exported === this.#export(before)) continue;
-      const prefixes = change.type === 'moved' ? change.prefixes : change.list.prefixes;
-      for (const prefix of prefixes) this.#set(prefix, exported, cause);
+      if (before === after) continue;
+      this.#setAll(change.type === 'moved' ? change.prefixes : change.list.prefixes, after, cause);
     }
     const useless = this.#prefixes.length - this.size;
     if (useless > COMPACT_AT && useless > this.size) this.#compact();
@@ -141,15 +162,37 @@ export class UpdateGroup {
     return { updates, endOfRib };
   }
 
-  #export(path: Path | undefined): Exported | undefined {
+  #setAll(prefixes: Iterable<Prefix>, best: Path | undefined, cause: Cause | undefined): void {
+    const { policy } = this.#rules;
+    if (policy !== undefined && looksAtPrefixes(policy)) {
+      for (const prefix of prefixes) this.#set(prefix, this.#export(best, classOf(policy, prefix)), cause);
+      return;
+    }
+    const exported = this.#export(best, '');
+    for (const prefix of prefixes) this.#set(prefix, exported, cause);
+  }
+
+  #export(path: Path | undefined, prefixClass: string): Exported | undefined {
     if (path === undefined) return undefined;
-    let exported = this.#exported.get(path);
+    let ofPath = this.#exported.get(path);
+    if (ofPath === undefined) {
+      ofPath = new Map();
+      this.#exported.set(path, ofPath);
+    }
+    let exported = ofPath.get(prefixClass);
     if (exported === undefined) {
-      const attributes = exportAttributes(path, this.#rules);
-      exported = attributes === undefined ? null : { attributes, peer: path.source.peer };
-      this.#exported.set(path, exported);
+      exported = this.#judge(path, prefixClass);
+      ofPath.set(prefixClass, exported);
     }
     return exported ?? undefined;
+  }
+
+  #judge(path: Path, prefixClass: string): Exported | null {
+    const { policy } = this.#rules;
+    const { peer } = path.source;
+    const told = exportAttributes(path, this.#rules);
+    const attributes = told && policy !== undefined ? applyPolicy(policy, prefixClass, told, peer) : told;
+    return attributes === undefined ? null : { attributes, peer };
   }
 
   #set(prefix: Prefix, exported: Exported | undefined, cause: Cause | undefined): void {

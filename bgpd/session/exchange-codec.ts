@@ -13,14 +13,16 @@ import { decodeNlri, packPrefixes } from '../../lib/wire/nlri.ts';
 import {
   AddressFamily,
   type Cause as CauseMessage,
+  type GracefulRestart as GracefulRestartProto,
   type Message as MessageProto,
   MessageSchema,
   type Open as OpenProto,
+  RefreshKind as RefreshKindProto,
   type Update as UpdateProto,
 } from '../../proto/gen/gingham/exchange/v1/exchange_pb.ts';
 import type { Update } from '../rib/update.ts';
 import { decodeAttributes, encodeAttributes } from './attribute-codec.ts';
-import type { Message, Open } from './message.ts';
+import type { Capabilities, GracefulRestart, Message, Open } from './message.ts';
 import { cutText, type Notification, notification } from './notification.ts';
 
 /** Bytes of packed prefixes in one UPDATE beyond which it is refused; ours have at most a quarter. */
@@ -32,11 +34,21 @@ const NODE_NAME_MAX = 253;
 /** More families than exist: what follows is not read. */
 const CAPABILITY_FAMILIES_MAX = 64;
 
+/** The field of RFC 4724 section 3 has 12 bits. */
+const RESTART_TIME_MAX_SECONDS = 4_095;
+
 /** A cause is for people and logs: longer texts are not what any daemon writes. */
 const CAUSE_TEXT_MAX = 200;
 
 /** `flaw`: an UPDATE was treated as withdraw because of this. `reset`: answer with this and end the session. */
 export type Decoded = { readonly message: Message; readonly flaw?: string } | { readonly reset: Notification };
+
+const REFRESH_KINDS = ['request', 'begin', 'end'] as const;
+const REFRESH_TO_PROTO = {
+  request: RefreshKindProto.UNSPECIFIED,
+  begin: RefreshKindProto.BEGIN,
+  end: RefreshKindProto.END,
+} as const;
 
 const FAMILY_TO_PROTO = { 4: AddressFamily.IPV4, 6: AddressFamily.IPV6 } as const;
 
@@ -55,7 +67,10 @@ export function encodeMessage(message: Message): MessageProto {
     }
     case 'route-refresh':
       return create(MessageSchema, {
-        body: { case: 'routeRefresh', value: { family: FAMILY_TO_PROTO[message.family] } },
+        body: {
+          case: 'routeRefresh',
+          value: { family: FAMILY_TO_PROTO[message.family], kind: REFRESH_TO_PROTO[message.kind] },
+        },
       });
     case 'end-of-rib':
       return create(MessageSchema, { body: { case: 'endOfRib', value: { family: FAMILY_TO_PROTO[message.family] } } });
@@ -76,11 +91,19 @@ export function decodeMessage(proto: MessageProto | undefined): Decoded {
       const { code, subcode, text } = body.value;
       return { message: { type: 'notification', notification: { code, subcode, text: cutText(text) } } };
     }
-    case 'routeRefresh':
     case 'endOfRib': {
       const family = decodeFamily(body.value.family);
       if (family === undefined) return unknownFamily(body.case, body.value.family);
-      return { message: { type: body.case === 'endOfRib' ? 'end-of-rib' : 'route-refresh', family } };
+      return { message: { type: 'end-of-rib', family } };
+    }
+    case 'routeRefresh': {
+      const family = decodeFamily(body.value.family);
+      if (family === undefined) return unknownFamily(body.case, body.value.family);
+      const kind = REFRESH_KINDS.find((each) => REFRESH_TO_PROTO[each] === body.value.kind);
+      if (kind === undefined) {
+        return { reset: notification('badMessageType', `route refresh of kind ${body.value.kind}`) };
+      }
+      return { message: { type: 'route-refresh', family, kind } };
     }
     default:
       return { reset: notification('badMessageType', 'no message that this version knows') };
@@ -142,10 +165,23 @@ function encodeOpen({ version, asn, holdTimeSeconds, routerId, node, capabilitie
     holdTimeSeconds,
     routerId: addressBytes(routerId),
     node,
-    capabilities: {
-      families: capabilities.families.map((family) => FAMILY_TO_PROTO[family]),
-      routeRefresh: capabilities.routeRefresh,
-    },
+    capabilities: encodeCapabilities(capabilities),
+  };
+}
+
+function encodeCapabilities({ families, routeRefresh, enhancedRefresh = false, gracefulRestart }: Capabilities) {
+  const protoOf = (family: Family): AddressFamily => FAMILY_TO_PROTO[family];
+  return {
+    families: families.map(protoOf),
+    routeRefresh,
+    enhancedRouteRefresh: enhancedRefresh,
+    ...(gracefulRestart !== undefined && {
+      gracefulRestart: {
+        ...gracefulRestart,
+        families: gracefulRestart.families.map(protoOf),
+        preserved: gracefulRestart.preserved.map(protoOf),
+      },
+    }),
   };
 }
 
@@ -158,11 +194,33 @@ function decodeOpen(proto: OpenProto): Decoded {
   if (proto.node === '' || proto.node.length > NODE_NAME_MAX) {
     return { reset: notification('connectionRejected', `node: a name of 1 to ${NODE_NAME_MAX} characters`) };
   }
-  const families = (proto.capabilities?.families ?? []).slice(0, CAPABILITY_FAMILIES_MAX).map(decodeFamily);
-  const known = new Set(families.filter((family) => family !== undefined));
   const { version, asn, holdTimeSeconds, node } = proto;
-  const capabilities = { families: [...known], routeRefresh: proto.capabilities?.routeRefresh === true };
+  const gracefulRestart = decodeGracefulRestart(proto.capabilities?.gracefulRestart);
+  const capabilities: Capabilities = {
+    families: decodeFamilies(proto.capabilities?.families ?? []),
+    routeRefresh: proto.capabilities?.routeRefresh === true,
+    ...(proto.capabilities?.enhancedRouteRefresh === true && { enhancedRefresh: true }),
+    ...(gracefulRestart !== undefined && { gracefulRestart }),
+  };
   return { message: { type: 'open', open: { version, asn, holdTimeSeconds, routerId, node, capabilities } } };
+}
+
+function decodeGracefulRestart(proto: GracefulRestartProto | undefined): GracefulRestart | undefined {
+  if (proto === undefined) return undefined;
+  const { restarted, notification: keepsOnNotification } = proto;
+  return {
+    restarted,
+    restartTimeSeconds: Math.min(proto.restartTimeSeconds, RESTART_TIME_MAX_SECONDS),
+    families: decodeFamilies(proto.families),
+    preserved: decodeFamilies(proto.preserved),
+    notification: keepsOnNotification,
+  };
+}
+
+/** Those that this version knows, each once. */
+function decodeFamilies(families: readonly AddressFamily[]): readonly Family[] {
+  const decoded = families.slice(0, CAPABILITY_FAMILIES_MAX).map(decodeFamily);
+  return [...new Set(decoded.filter((family) => family !== undefined))];
 }
 
 function decodePrefixes(field: string, family: Family, bytes: Uint8Array): Prefix[] | { readonly reset: Notification } {

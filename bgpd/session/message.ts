@@ -25,12 +25,32 @@ export interface Capabilities {
   /** Families offered that this version knows, each once. */
   readonly families: readonly Family[];
   readonly routeRefresh: boolean;
+  /** RFC 7313: a refresh is marked by its begin and its end. Absent: not offered. */
+  readonly enhancedRefresh?: boolean;
+  /** RFC 4724; absent: not offered. */
+  readonly gracefulRestart?: GracefulRestart;
 }
+
+/** What the sender promises for its own restart (RFC 4724 section 3, RFC 8538 section 2). */
+export interface GracefulRestart {
+  /** It has just restarted. */
+  readonly restarted: boolean;
+  readonly restartTimeSeconds: number;
+  /** It will send END-OF-RIB for these: only they are waited for. */
+  readonly families: readonly Family[];
+  /** Of these, the ones for which it kept forwarding. */
+  readonly preserved: readonly Family[];
+  /** A NOTIFICATION keeps routes as well (the N bit). */
+  readonly notification: boolean;
+}
+
+export type RefreshKind = 'request' | 'begin' | 'end';
 
 export type Message =
   | { readonly type: 'open'; readonly open: Open }
   | { readonly type: 'update'; readonly update: Update }
   | { readonly type: 'keepalive' }
   | { readonly type: 'notification'; readonly notification: Notification }
-  | { readonly type: 'route-refresh'; readonly family: Family }
+  /** RFC 2918, or with enhanced refresh the marks around what answers it (RFC 7313). */
+  | { readonly type: 'route-refresh'; readonly family: Family; readonly kind: RefreshKind }
   | { readonly type: 'end-of-rib'; readonly family: Family };

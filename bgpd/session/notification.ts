@@ -20,12 +20,18 @@ export const NOTIFICATION = {
   unexpectedInOpenSent: { code: 5, subcode: 1 },
   unexpectedInOpenConfirm: { code: 5, subcode: 2 },
   unexpectedInEstablished: { code: 5, subcode: 3 },
+  prefixLimitReached: { code: 6, subcode: 1 },
   administrativeShutdown: { code: 6, subcode: 2 },
   peerDeconfigured: { code: 6, subcode: 3 },
+  administrativeReset: { code: 6, subcode: 4 },
   connectionRejected: { code: 6, subcode: 5 },
   otherConfigurationChange: { code: 6, subcode: 6 },
   connectionCollision: { code: 6, subcode: 7 },
   outOfResources: { code: 6, subcode: 8 },
+  /** RFC 8538 section 3. */
+  hardReset: { code: 6, subcode: 9 },
+  /** RFC 9384. */
+  bfdDown: { code: 6, subcode: 10 },
   /** RFC 9687. */
   sendHoldTimerExpired: { code: 8, subcode: 0 },
 } as const;

@@ -33,8 +33,8 @@ const EXTRA_TURN_MS = 1;
 export interface PeerOwner {
   /** The session is established. */
   up(open: Open): void;
-  /** It is over, and all that the peer told is void. */
-  down(reason: string): void;
+  /** It is over. `why`: the NOTIFICATION that ended it, whoever sent it; without one the connection broke. */
+  down(reason: string, why: Notification | undefined): void;
   /** A message of the established session; `flaw` says why an UPDATE was treated as withdraw. */
   received(message: Message, flaw: string | undefined): void;
   /** The next messages to send; `undefined` where the peer has everything. */
@@ -122,6 +122,18 @@ export class Peer {
   /** Dials now if it is waiting to. */
   hurry(): void {
     this.#dispatch({ type: 'hurry' });
+  }
+
+  /** What to say from the next OPEN on. */
+  setOpen(open: Open): void {
+    this.#state = { ...this.#state, config: { ...this.#state.config, open } };
+  }
+
+  /** Ends what stands, tells the peer `why` and dials again by and by. */
+  reset(why: Notification): void {
+    for (const { id } of this.#state.connections) {
+      this.#dispatch({ type: 'malformed', connection: id, notification: why });
+    }
   }
 
   /** Takes an incoming connection whose OPEN names this peer. */
@@ -216,7 +228,7 @@ export class Peer {
         break;
       case 'down':
         this.#whyDown = effect.reason;
-        owner.down(effect.reason);
+        owner.down(effect.reason, effect.notification);
         break;
       case 'failed':
         this.#lastFailure = effect.reason;

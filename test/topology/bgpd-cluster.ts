@@ -6,7 +6,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
-import { get } from 'node:http';
+import { request as httpRequest } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -31,6 +31,7 @@ export interface BgpdStatus {
     readonly node: string;
     readonly state: string;
     readonly whyDown?: string;
+    readonly staleFamilies?: readonly number[];
     readonly sessions: number;
     readonly routesReceived: number;
     readonly routesAdvertised: number;
@@ -211,8 +212,18 @@ export class BgpdNode {
 
   /** Body of an answer of the status server. */
   http(path: string): Promise<string> {
+    return this.#ask('GET', path);
+  }
+
+  /** Asks bgpd for an action. */
+  post(path: string): Promise<string> {
+    return this.#ask('POST', path);
+  }
+
+  #ask(method: string, path: string): Promise<string> {
     return new Promise((resolve, reject) => {
-      const request = get({ socketPath: join(this.#runFolder, 'bgpd.http'), path }, (response) => {
+      const where = { socketPath: join(this.#runFolder, 'bgpd.http'), path, method };
+      const request = httpRequest(where, (response) => {
         let body = '';
         response.on('data', (bytes) => {
           body += String(bytes);
@@ -220,6 +231,7 @@ export class BgpdNode {
         response.on('end', () => resolve(body));
       });
       request.on('error', reject);
+      request.end();
     });
   }
 

@@ -11,6 +11,9 @@ import { BgpdCluster, type BgpdNode, manyPrefixes } from './bgpd-cluster.ts';
 const A = prefix('10.5.2.0/24');
 const B = prefix('10.5.3.0/24');
 
+/** Without graceful restart: what is gone is gone. With it: bgpd-graceful.test.ts. */
+const AT_ONCE = ['--graceful-restart-seconds=0'];
+
 /** Processes start slowly on a busy machine. */
 const START = { timeoutMs: 30_000, intervalMs: 20 };
 
@@ -27,7 +30,7 @@ describe('two nodes', () => {
   let b: BgpdNode;
 
   beforeEach(async () => {
-    [a, b] = await Promise.all([cluster.node(2, [3]), cluster.node(3, [2])]);
+    [a, b] = await Promise.all([cluster.node(2, [3], AT_ONCE), cluster.node(3, [2], AT_ONCE)]);
     a.originate([A]);
     b.originate([B]);
     await hasRoutes(a, b);
@@ -112,7 +115,11 @@ describe('two nodes', () => {
 
 describe('three nodes', () => {
   test('one prefix from two nodes: both next hops; one dies: the other, in place', async () => {
-    const nodes = await Promise.all([cluster.node(2, [3, 4]), cluster.node(3, [2, 4]), cluster.node(4, [2, 3])]);
+    const nodes = await Promise.all([
+      cluster.node(2, [3, 4], AT_ONCE),
+      cluster.node(3, [2, 4], AT_ONCE),
+      cluster.node(4, [2, 3], AT_ONCE),
+    ]);
     const [a, b, c] = nodes;
     const anycast = prefix('10.99.0.0/24');
     b.originate([anycast]);
@@ -189,7 +196,7 @@ test('no flanneld yet: it waits and says for what', async () => {
 });
 
 test('100,000 routes: time, memory, and no session that flaps with a hold time of 3 s', async () => {
-  const flags = ['--hold-time-seconds=3'];
+  const flags = ['--hold-time-seconds=3', ...AT_ONCE];
   const [a, b] = await Promise.all([cluster.node(2, [3], flags), cluster.node(3, [2], flags)]);
   await Promise.all([a.ready(), b.ready()]);
   const prefixes = manyPrefixes(100_000);

@@ -3,7 +3,8 @@
 
 import { beforeEach, describe, expect, test } from 'vitest';
 import { type Attributes, COMMUNITY, localAttributes } from '../../../../bgpd/rib/attributes.ts';
-import { Rib, type RibPeer } from '../../../../bgpd/rib/rib.ts';
+import { Rib } from '../../../../bgpd/rib/rib.ts';
+import type { RibPeer } from '../../../../bgpd/rib/rib-peer.ts';
 import type { Update } from '../../../../bgpd/rib/update.ts';
 import type { Cause, FeedEvent, FeedGroup } from '../../../../lib/feed/feed.ts';
 import { FeedTable } from '../../../../lib/feed/feed-table.ts';

@@ -15,7 +15,7 @@ import { HOSTILE_MESSAGES, HOSTILE_UPDATES } from './hostile-messages.ts';
 const ROUND_TRIPS: readonly Message[] = [
   { type: 'keepalive' },
   { type: 'end-of-rib', family: 6 },
-  { type: 'route-refresh', family: 4 },
+  { type: 'route-refresh', family: 4, kind: 'request' },
   { type: 'notification', notification: notification('administrativeShutdown', 'back in 5 minutes') },
   {
     type: 'open',

@@ -38,7 +38,11 @@ describe('the way up', () => {
 
   test('established: messages for the RIB are delivered', () => {
     const machine = new Machine().establish();
-    for (const message of [UPDATE, { type: 'end-of-rib', family: 4 }, { type: 'route-refresh', family: 6 }] as const) {
+    for (const message of [
+      UPDATE,
+      { type: 'end-of-rib', family: 4 },
+      { type: 'route-refresh', family: 6, kind: 'request' },
+    ] as const) {
       expect(machine.message(1, message).effects).toEqual([{ type: 'deliver', message, flaw: undefined }]);
     }
     expect(machine.message(1, KEEPALIVE).effects).toEqual([]);

@@ -15,7 +15,7 @@ import type { Message as Message$1, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file gingham/exchange/v1/exchange.proto.
  */
 export const file_gingham_exchange_v1_exchange: GenFile = /*@__PURE__*/
-  fileDesc("CiJnaW5naGFtL2V4Y2hhbmdlL3YxL2V4Y2hhbmdlLnByb3RvEhNnaW5naGFtLmV4Y2hhbmdlLnYxIj8KDlNlc3Npb25SZXF1ZXN0Ei0KB21lc3NhZ2UYASABKAsyHC5naW5naGFtLmV4Y2hhbmdlLnYxLk1lc3NhZ2UiQAoPU2Vzc2lvblJlc3BvbnNlEi0KB21lc3NhZ2UYASABKAsyHC5naW5naGFtLmV4Y2hhbmdlLnYxLk1lc3NhZ2UizAIKB01lc3NhZ2USKQoEb3BlbhgBIAEoCzIZLmdpbmdoYW0uZXhjaGFuZ2UudjEuT3BlbkgAEi0KBnVwZGF0ZRgCIAEoCzIbLmdpbmdoYW0uZXhjaGFuZ2UudjEuVXBkYXRlSAASMwoJa2VlcGFsaXZlGAMgASgLMh4uZ2luZ2hhbS5leGNoYW5nZS52MS5LZWVwYWxpdmVIABI5Cgxub3RpZmljYXRpb24YBCABKAsyIS5naW5naGFtLmV4Y2hhbmdlLnYxLk5vdGlmaWNhdGlvbkgAEjoKDXJvdXRlX3JlZnJlc2gYBSABKAsyIS5naW5naGFtLmV4Y2hhbmdlLnYxLlJvdXRlUmVmcmVzaEgAEjMKCmVuZF9vZl9yaWIYBiABKAsyHS5naW5naGFtLmV4Y2hhbmdlLnYxLkVuZE9mUmliSABCBgoEYm9keSKZAQoET3BlbhIPCgd2ZXJzaW9uGAEgASgNEgsKA2FzbhgCIAEoDRIZChFob2xkX3RpbWVfc2Vjb25kcxgDIAEoDRIRCglyb3V0ZXJfaWQYBCABKAwSDAoEbm9kZRgFIAEoCRI3CgxjYXBhYmlsaXRpZXMYBiABKAsyIS5naW5naGFtLmV4Y2hhbmdlLnYxLkNhcGFiaWxpdGllcyKbAQoMQ2FwYWJpbGl0aWVzEjQKCGZhbWlsaWVzGAEgAygOMiIuZ2luZ2hhbS5leGNoYW5nZS52MS5BZGRyZXNzRmFtaWx5EhUKDXJvdXRlX3JlZnJlc2gYAiABKAgSPgoQZ3JhY2VmdWxfcmVzdGFydBgDIAEoCzIkLmdpbmdoYW0uZXhjaGFuZ2UudjEuR3JhY2VmdWxSZXN0YXJ0Io8BCg9HcmFjZWZ1bFJlc3RhcnQSEQoJcmVzdGFydGVkGAEgASgIEhwKFHJlc3RhcnRfdGltZV9zZWNvbmRzGAIgASgNEjUKCXByZXNlcnZlZBgDIAMoDjIiLmdpbmdoYW0uZXhjaGFuZ2UudjEuQWRkcmVzc0ZhbWlseRIUCgxub3RpZmljYXRpb24YBCABKAgiwgEKBlVwZGF0ZRIyCgZmYW1pbHkYASABKA4yIi5naW5naGFtLmV4Y2hhbmdlLnYxLkFkZHJlc3NGYW1pbHkSEQoJd2l0aGRyYXduGAIgASgMEjMKCmF0dHJpYnV0ZXMYAyABKAsyHy5naW5naGFtLmV4Y2hhbmdlLnYxLkF0dHJpYnV0ZXMSEQoJYW5ub3VuY2VkGAQgASgMEikKBWNhdXNlGAUgASgLMhouZ2luZ2hhbS5leGNoYW5nZS52MS5DYXVzZSKgAgoKQXR0cmlidXRlcxIrCgZvcmlnaW4YASABKA4yGy5naW5naGFtLmV4Y2hhbmdlLnYxLk9yaWdpbhIPCgdhc19wYXRoGAIgAygNEhAKCG5leHRfaG9wGAMgASgMEhcKCmxvY2FsX3ByZWYYBCABKA1IAIgBARIQCgNtZWQYBSABKA1IAYgBARIVCg1vcmlnaW5hdG9yX2lkGAYgASgMEhQKDGNsdXN0ZXJfbGlzdBgHIAMoDBITCgtjb21tdW5pdGllcxgIIAMoDRI+ChFsYXJnZV9jb21tdW5pdGllcxgJIAMoCzIjLmdpbmdoYW0uZXhjaGFuZ2UudjEuTGFyZ2VDb21tdW5pdHlCDQoLX2xvY2FsX3ByZWZCBgoEX21lZCJaCg5MYXJnZUNvbW11bml0eRIcChRnbG9iYWxfYWRtaW5pc3RyYXRvchgBIAEoDRIUCgxsb2NhbF9kYXRhXzEYAiABKA0SFAoMbG9jYWxfZGF0YV8yGAMgASgNIgsKCUtlZXBhbGl2ZSI7CgxOb3RpZmljYXRpb24SDAoEY29kZRgBIAEoDRIPCgdzdWJjb2RlGAIgASgNEgwKBHRleHQYAyABKAkiQgoMUm91dGVSZWZyZXNoEjIKBmZhbWlseRgBIAEoDjIiLmdpbmdoYW0uZXhjaGFuZ2UudjEuQWRkcmVzc0ZhbWlseSI+CghFbmRPZlJpYhIyCgZmYW1pbHkYASABKA4yIi5naW5naGFtLmV4Y2hhbmdlLnYxLkFkZHJlc3NGYW1pbHkiOwoFQ2F1c2USCgoCaWQYASABKAkSDAoEa2luZBgCIAEoCRIYChBkZXRlY3RlZF91bml4X3VzGAMgASgEKmEKDUFkZHJlc3NGYW1pbHkSHgoaQUREUkVTU19GQU1JTFlfVU5TUEVDSUZJRUQQABIXChNBRERSRVNTX0ZBTUlMWV9JUFY0EAESFwoTQUREUkVTU19GQU1JTFlfSVBWNhACKlcKBk9yaWdpbhIWChJPUklHSU5fVU5TUEVDSUZJRUQQABIOCgpPUklHSU5fSUdQEAESDgoKT1JJR0lOX0VHUBACEhUKEU9SSUdJTl9JTkNPTVBMRVRFEAMyawoPRXhjaGFuZ2VTZXJ2aWNlElgKB1Nlc3Npb24SIy5naW5naGFtLmV4Y2hhbmdlLnYxLlNlc3Npb25SZXF1ZXN0GiQuZ2luZ2hhbS5leGNoYW5nZS52MS5TZXNzaW9uUmVzcG9uc2UoATABYgZwcm90bzM");
+  fileDesc("CiJnaW5naGFtL2V4Y2hhbmdlL3YxL2V4Y2hhbmdlLnByb3RvEhNnaW5naGFtLmV4Y2hhbmdlLnYxIj8KDlNlc3Npb25SZXF1ZXN0Ei0KB21lc3NhZ2UYASABKAsyHC5naW5naGFtLmV4Y2hhbmdlLnYxLk1lc3NhZ2UiQAoPU2Vzc2lvblJlc3BvbnNlEi0KB21lc3NhZ2UYASABKAsyHC5naW5naGFtLmV4Y2hhbmdlLnYxLk1lc3NhZ2UizAIKB01lc3NhZ2USKQoEb3BlbhgBIAEoCzIZLmdpbmdoYW0uZXhjaGFuZ2UudjEuT3BlbkgAEi0KBnVwZGF0ZRgCIAEoCzIbLmdpbmdoYW0uZXhjaGFuZ2UudjEuVXBkYXRlSAASMwoJa2VlcGFsaXZlGAMgASgLMh4uZ2luZ2hhbS5leGNoYW5nZS52MS5LZWVwYWxpdmVIABI5Cgxub3RpZmljYXRpb24YBCABKAsyIS5naW5naGFtLmV4Y2hhbmdlLnYxLk5vdGlmaWNhdGlvbkgAEjoKDXJvdXRlX3JlZnJlc2gYBSABKAsyIS5naW5naGFtLmV4Y2hhbmdlLnYxLlJvdXRlUmVmcmVzaEgAEjMKCmVuZF9vZl9yaWIYBiABKAsyHS5naW5naGFtLmV4Y2hhbmdlLnYxLkVuZE9mUmliSABCBgoEYm9keSKZAQoET3BlbhIPCgd2ZXJzaW9uGAEgASgNEgsKA2FzbhgCIAEoDRIZChFob2xkX3RpbWVfc2Vjb25kcxgDIAEoDRIRCglyb3V0ZXJfaWQYBCABKAwSDAoEbm9kZRgFIAEoCRI3CgxjYXBhYmlsaXRpZXMYBiABKAsyIS5naW5naGFtLmV4Y2hhbmdlLnYxLkNhcGFiaWxpdGllcyK7AQoMQ2FwYWJpbGl0aWVzEjQKCGZhbWlsaWVzGAEgAygOMiIuZ2luZ2hhbS5leGNoYW5nZS52MS5BZGRyZXNzRmFtaWx5EhUKDXJvdXRlX3JlZnJlc2gYAiABKAgSPgoQZ3JhY2VmdWxfcmVzdGFydBgDIAEoCzIkLmdpbmdoYW0uZXhjaGFuZ2UudjEuR3JhY2VmdWxSZXN0YXJ0Eh4KFmVuaGFuY2VkX3JvdXRlX3JlZnJlc2gYBCABKAgixQEKD0dyYWNlZnVsUmVzdGFydBIRCglyZXN0YXJ0ZWQYASABKAgSHAoUcmVzdGFydF90aW1lX3NlY29uZHMYAiABKA0SNQoJcHJlc2VydmVkGAMgAygOMiIuZ2luZ2hhbS5leGNoYW5nZS52MS5BZGRyZXNzRmFtaWx5EhQKDG5vdGlmaWNhdGlvbhgEIAEoCBI0CghmYW1pbGllcxgFIAMoDjIiLmdpbmdoYW0uZXhjaGFuZ2UudjEuQWRkcmVzc0ZhbWlseSLCAQoGVXBkYXRlEjIKBmZhbWlseRgBIAEoDjIiLmdpbmdoYW0uZXhjaGFuZ2UudjEuQWRkcmVzc0ZhbWlseRIRCgl3aXRoZHJhd24YAiABKAwSMwoKYXR0cmlidXRlcxgDIAEoCzIfLmdpbmdoYW0uZXhjaGFuZ2UudjEuQXR0cmlidXRlcxIRCglhbm5vdW5jZWQYBCABKAwSKQoFY2F1c2UYBSABKAsyGi5naW5naGFtLmV4Y2hhbmdlLnYxLkNhdXNlIqACCgpBdHRyaWJ1dGVzEisKBm9yaWdpbhgBIAEoDjIbLmdpbmdoYW0uZXhjaGFuZ2UudjEuT3JpZ2luEg8KB2FzX3BhdGgYAiADKA0SEAoIbmV4dF9ob3AYAyABKAwSFwoKbG9jYWxfcHJlZhgEIAEoDUgAiAEBEhAKA21lZBgFIAEoDUgBiAEBEhUKDW9yaWdpbmF0b3JfaWQYBiABKAwSFAoMY2x1c3Rlcl9saXN0GAcgAygMEhMKC2NvbW11bml0aWVzGAggAygNEj4KEWxhcmdlX2NvbW11bml0aWVzGAkgAygLMiMuZ2luZ2hhbS5leGNoYW5nZS52MS5MYXJnZUNvbW11bml0eUINCgtfbG9jYWxfcHJlZkIGCgRfbWVkIloKDkxhcmdlQ29tbXVuaXR5EhwKFGdsb2JhbF9hZG1pbmlzdHJhdG9yGAEgASgNEhQKDGxvY2FsX2RhdGFfMRgCIAEoDRIUCgxsb2NhbF9kYXRhXzIYAyABKA0iCwoJS2VlcGFsaXZlIjsKDE5vdGlmaWNhdGlvbhIMCgRjb2RlGAEgASgNEg8KB3N1YmNvZGUYAiABKA0SDAoEdGV4dBgDIAEoCSJyCgxSb3V0ZVJlZnJlc2gSMgoGZmFtaWx5GAEgASgOMiIuZ2luZ2hhbS5leGNoYW5nZS52MS5BZGRyZXNzRmFtaWx5Ei4KBGtpbmQYAiABKA4yIC5naW5naGFtLmV4Y2hhbmdlLnYxLlJlZnJlc2hLaW5kIj4KCEVuZE9mUmliEjIKBmZhbWlseRgBIAEoDjIiLmdpbmdoYW0uZXhjaGFuZ2UudjEuQWRkcmVzc0ZhbWlseSI7CgVDYXVzZRIKCgJpZBgBIAEoCRIMCgRraW5kGAIgASgJEhgKEGRldGVjdGVkX3VuaXhfdXMYAyABKAQqYQoNQWRkcmVzc0ZhbWlseRIeChpBRERSRVNTX0ZBTUlMWV9VTlNQRUNJRklFRBAAEhcKE0FERFJFU1NfRkFNSUxZX0lQVjQQARIXChNBRERSRVNTX0ZBTUlMWV9JUFY2EAIqVwoGT3JpZ2luEhYKEk9SSUdJTl9VTlNQRUNJRklFRBAAEg4KCk9SSUdJTl9JR1AQARIOCgpPUklHSU5fRUdQEAISFQoRT1JJR0lOX0lOQ09NUExFVEUQAypZCgtSZWZyZXNoS2luZBIcChhSRUZSRVNIX0tJTkRfVU5TUEVDSUZJRUQQABIWChJSRUZSRVNIX0tJTkRfQkVHSU4QARIUChBSRUZSRVNIX0tJTkRfRU5EEAIyawoPRXhjaGFuZ2VTZXJ2aWNlElgKB1Nlc3Npb24SIy5naW5naGFtLmV4Y2hhbmdlLnYxLlNlc3Npb25SZXF1ZXN0GiQuZ2luZ2hhbS5leGNoYW5nZS52MS5TZXNzaW9uUmVzcG9uc2UoATABYgZwcm90bzM");
 
 /**
  * What the dialling side sends.
@@ -184,6 +184,13 @@ export type Capabilities = Message$1<"gingham.exchange.v1.Capabilities"> & {
    * @generated from field: gingham.exchange.v1.GracefulRestart graceful_restart = 3;
    */
   gracefulRestart?: GracefulRestart | undefined;
+
+  /**
+   * RFC 7313: a refresh is marked by its begin and its end.
+   *
+   * @generated from field: bool enhanced_route_refresh = 4;
+   */
+  enhancedRouteRefresh: boolean;
 };
 
 /**
@@ -222,6 +229,13 @@ export type GracefulRestart = Message$1<"gingham.exchange.v1.GracefulRestart"> &
    * @generated from field: bool notification = 4;
    */
   notification: boolean;
+
+  /**
+   * Families for which END-OF-RIB will be sent: only these are waited for.
+   *
+   * @generated from field: repeated gingham.exchange.v1.AddressFamily families = 5;
+   */
+  families: AddressFamily[];
 };
 
 /**
@@ -423,7 +437,7 @@ export const NotificationSchema: GenMessage<Notification> = /*@__PURE__*/
   messageDesc(file_gingham_exchange_v1_exchange, 10);
 
 /**
- * RFC 2918: send your whole Adj-RIB-Out of this family again.
+ * RFC 2918: send your whole Adj-RIB-Out of this family again. RFC 7313: here it begins, here it ends.
  *
  * @generated from message gingham.exchange.v1.RouteRefresh
  */
@@ -432,6 +446,11 @@ export type RouteRefresh = Message$1<"gingham.exchange.v1.RouteRefresh"> & {
    * @generated from field: gingham.exchange.v1.AddressFamily family = 1;
    */
   family: AddressFamily;
+
+  /**
+   * @generated from field: gingham.exchange.v1.RefreshKind kind = 2;
+   */
+  kind: RefreshKind;
 };
 
 /**
@@ -557,6 +576,43 @@ export type Origin = (typeof Origin)[keyof typeof Origin] | UnknownEnum;
  */
 export const OriginSchema: GenEnum<Origin> = /*@__PURE__*/
   enumDesc(file_gingham_exchange_v1_exchange, 1);
+
+/**
+ * RFC 7313 section 3.2.
+ *
+ * @generated from enum gingham.exchange.v1.RefreshKind
+ */
+export const RefreshKind = {
+  /**
+   * The request of RFC 2918.
+   *
+   * @generated from enum value: REFRESH_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * @generated from enum value: REFRESH_KIND_BEGIN = 1;
+   */
+  BEGIN: 1,
+
+  /**
+   * @generated from enum value: REFRESH_KIND_END = 2;
+   */
+  END: 2,
+} as const;
+
+/**
+ * RFC 7313 section 3.2.
+ *
+ * @generated from enum gingham.exchange.v1.RefreshKind
+ */
+export type RefreshKind = (typeof RefreshKind)[keyof typeof RefreshKind] | UnknownEnum;
+
+/**
+ * Describes the enum gingham.exchange.v1.RefreshKind.
+ */
+export const RefreshKindSchema: GenEnum<RefreshKind> = /*@__PURE__*/
+  enumDesc(file_gingham_exchange_v1_exchange, 2);
 
 /**
  * @generated from service gingham.exchange.v1.ExchangeService

@@ -1,0 +1,182 @@
+// An operator's policy: which routes pass between this node and a peer, and with what attributes. Pure.
+//
+// Statements are tried in order. One that matches changes the attributes and then accepts, rejects or lets the next one
+// look ("next"). Every condition of a statement must hold; of the values of one condition any one is enough. After the
+// rules of BGP itself (route-rules.ts), never in place of them.
+//
+// Prefixes enter only through `classOf`: prefixes of one class match the same prefix sets, so a path is judged once per class.
+
+import type { Address } from '../../lib/net/address.ts';
+import { type Prefix, prefixAddress, prefixContains, prefixLength } from '../../lib/net/prefix.ts';
+import { type Attributes, neighbourAs } from './attributes.ts';
+
+/** Prefixes within `prefix` whose length is in the range. */
+export interface PrefixRange {
+  readonly prefix: Prefix;
+  readonly minLength: number;
+  readonly maxLength: number;
+}
+
+export interface Conditions {
+  readonly prefixes?: readonly PrefixRange[];
+  readonly communities?: readonly number[];
+  readonly largeCommunities?: readonly string[];
+  /** Names of peers. */
+  readonly neighbours?: readonly string[];
+  readonly asPath?: AsPathCondition;
+}
+
+export interface AsPathCondition {
+  /** The AS that sent it to ours. */
+  readonly from?: readonly number[];
+  /** The AS where it starts. */
+  readonly originatedIn?: readonly number[];
+  readonly passes?: readonly number[];
+  readonly maxLength?: number;
+}
+
+export interface Changes {
+  readonly localPref?: number;
+  readonly med?: number;
+  readonly nextHop?: Address;
+  readonly addCommunities?: readonly number[];
+  readonly removeCommunities?: readonly number[];
+  readonly addLargeCommunities?: readonly string[];
+  readonly removeLargeCommunities?: readonly string[];
+  readonly prepend?: { readonly asn: number; readonly times: number };
+}
+
+export interface Statement {
+  readonly name: string;
+  readonly if: Conditions;
+  readonly set: Changes;
+  readonly then: 'accept' | 'reject' | 'next';
+}
+
+export interface Policy {
+  readonly name: string;
+  readonly statements: readonly Statement[];
+  /** What becomes of a route that no statement accepted or rejected. */
+  readonly otherwise: 'accept' | 'reject';
+}
+
+/** Prefixes of equal class are judged alike by this policy; '' where it does not look at prefixes. */
+export function classOf(policy: Policy, prefix: Prefix): string {
+  let key = '';
+  for (const { if: conditions } of policy.statements) {
+    if (conditions.prefixes === undefined) continue;
+    key += conditions.prefixes.some((range) => inRange(prefix, range)) ? '1' : '0';
+  }
+  return key;
+}
+
+/** Whether `classOf` can differ between prefixes. */
+export function looksAtPrefixes(policy: Policy): boolean {
+  return policy.statements.some(({ if: { prefixes } }) => prefixes !== undefined);
+}
+
+/** The attributes with which prefixes of this class pass; `undefined` where they do not. `neighbour`: the peer's name. */
+export function applyPolicy(
+  policy: Policy,
+  prefixClass: string,
+  attributes: Attributes,
+  neighbour: string,
+): Attributes | undefined {
+  let current = attributes;
+  let prefixConditions = 0;
+  for (const { if: conditions, set, then } of policy.statements) {
+    const inSet = conditions.prefixes === undefined || prefixClass[prefixConditions++] === '1';
+    if (!inSet || !holds(conditions, current, neighbour)) continue;
+    if (then === 'reject') return undefined;
+    current = change(current, set);
+    if (then === 'accept') return current;
+  }
+  return policy.otherwise === 'accept' ? current : undefined;
+}
+
+/** Prefixes of an announcement that pass with the same attributes. */
+export interface Judged {
+  readonly attributes: Attributes;
+  readonly prefixes: readonly Prefix[];
+}
+
+/** What of an announcement passes an import policy, and as what; `undefined` lets everything pass as it is. */
+export function judgeImport(
+  policy: Policy | undefined,
+  neighbour: string,
+  attributes: Attributes,
+  prefixes: readonly Prefix[],
+): readonly Judged[] {
+  if (policy === undefined) return [{ attributes, prefixes }];
+  const classes = new Map<string, Prefix[]>();
+  for (const prefix of prefixes) {
+    const key = classOf(policy, prefix);
+    const same = classes.get(key);
+    if (same === undefined) classes.set(key, [prefix]);
+    else same.push(prefix);
+  }
+  return [...classes].flatMap(([key, ofClass]) => {
+    const passed = applyPolicy(policy, key, attributes, neighbour);
+    return passed === undefined ? [] : [{ attributes: passed, prefixes: ofClass }];
+  });
+}
+
+/** The prefixes that are not among `removed`. */
+export function without(prefixes: readonly Prefix[], removed: readonly Prefix[]): readonly Prefix[] {
+  const gone = new Set(removed);
+  return prefixes.filter((prefix) => !gone.has(prefix));
+}
+
+function holds(
+  { communities, largeCommunities, neighbours, asPath }: Conditions,
+  attributes: Attributes,
+  name: string,
+): boolean {
+  return (
+    (communities === undefined || communities.some((each) => attributes.communities.includes(each))) &&
+    (largeCommunities === undefined || largeCommunities.some((each) => attributes.largeCommunities.includes(each))) &&
+    (neighbours === undefined || neighbours.includes(name)) &&
+    (asPath === undefined || asPathHolds(asPath, attributes))
+  );
+}
+
+function asPathHolds({ from, originatedIn, passes, maxLength }: AsPathCondition, attributes: Attributes): boolean {
+  const { asPath } = attributes;
+  return (
+    (from === undefined || from.includes(neighbourAs(attributes))) &&
+    (originatedIn === undefined || originatedIn.includes(asPath.at(-1) ?? 0)) &&
+    (passes === undefined || passes.some((asn) => asPath.includes(asn))) &&
+    (maxLength === undefined || asPath.length <= maxLength)
+  );
+}
+
+function change(attributes: Attributes, set: Changes): Attributes {
+  const { localPref, med, nextHop, prepend } = set;
+  const communities = edited(attributes.communities, set.addCommunities, set.removeCommunities);
+  const largeCommunities = edited(attributes.largeCommunities, set.addLargeCommunities, set.removeLargeCommunities);
+  return {
+    ...attributes,
+    communities: communities.toSorted((a, b) => a - b),
+    largeCommunities: largeCommunities.toSorted(),
+    ...(localPref !== undefined && { localPref }),
+    ...(med !== undefined && { med }),
+    ...(nextHop !== undefined && { nextHop }),
+    ...(prepend !== undefined && {
+      asPath: [...new Array<number>(prepend.times).fill(prepend.asn), ...attributes.asPath],
+    }),
+  };
+}
+
+function edited<T>(values: readonly T[], add: readonly T[] = [], remove: readonly T[] = []): T[] {
+  return [...new Set([...values.filter((value) => !remove.includes(value)), ...add])];
+}
+
+function inRange(prefix: Prefix, range: PrefixRange): boolean {
+  const length = prefixLength(prefix);
+  return (
+    length >= range.minLength &&
+    length <= range.maxLength &&
+    length >= prefixLength(range.prefix) &&
+    prefixContains(range.prefix, prefixAddress(prefix))
+  );
+}
