@@ -10,6 +10,7 @@ import { integer } from '../lib/run/settings.ts';
 import { runOnTerminal } from './child.ts';
 import { everywhereOption, runCommandLine } from './command-line.ts';
 import { DAEMONS } from './daemon-http.ts';
+import { drain } from './drain.ts';
 import { health } from './health.ts';
 import { startNode } from './node.ts';
 import { nodePing } from './node-ping.ts';
@@ -17,6 +18,11 @@ import { nodeStatus } from './node-status.ts';
 import { findPod } from './pod-place.ts';
 
 const COUNT = integer(1, 1, 1_000, 'packets', 'packets for each pod');
+
+const DRAIN_COMMANDS = [
+  ['drain', true, 'have every other node use this one as the last choice only, before it leaves'],
+  ['undrain', false, 'put this node back into service'],
+] as const;
 
 const HELP = `
 Every command acts on the node that it runs on, through the sockets in its run folder.
@@ -57,6 +63,12 @@ export async function runCommand(argv: readonly string[], defaultRunFolder: stri
     .command('health <daemon>')
     .description(`0 when the daemon (${DAEMONS.join(', ')}) is ready; for container health checks`)
     .action((daemon: string) => finish(health(daemon, runFolder)));
+  for (const [name, draining, description] of DRAIN_COMMANDS) {
+    program
+      .command(name)
+      .description(description)
+      .action(() => finish(drain(runFolder, draining)));
+  }
   program
     .command('node')
     .description('be the main process of a node container: hold its namespace, plug its pod')

@@ -30,10 +30,11 @@ export function askDaemon(
   daemon: DaemonName,
   path: string,
   timeoutMs = 2_000,
+  method: 'GET' | 'POST' = 'GET',
 ): Promise<DaemonAnswer | string> {
   const socketPath = statusSocket(runFolder, daemon);
   return new Promise((resolve) => {
-    const asked = request({ socketPath, path, timeout: timeoutMs, agent: false }, (response) => {
+    const asked = request({ socketPath, path, method, timeout: timeoutMs, agent: false }, (response) => {
       const parts: Buffer[] = [];
       response.on('data', (part: Buffer) => parts.push(part));
       response.on('end', () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(parts).toString() }));

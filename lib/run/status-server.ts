@@ -21,6 +21,8 @@ export interface StatusSource {
   checks(): readonly ReadinessCheck[];
   /** What `gingham status` shows; plain JSON. */
   status(): unknown;
+  /** What may be asked for with POST, by path, on the unix socket only: the file's mode says who may. Gives plain JSON. */
+  readonly actions?: Readonly<Record<string, () => Promise<unknown>>>;
 }
 
 export interface StatusServerOptions {
@@ -72,11 +74,14 @@ export async function startStatusServer(
   source: StatusSource,
   metrics: Metrics,
 ): Promise<{ readonly port: number; close(): Promise<void> }> {
-  const answer = (path = '', response: ServerResponse): void => {
-    respond(path, response, source, metrics).catch((error: unknown) => response.destroy(error as Error));
-  };
-  const servers = [0, 1].map(() => createServer((request, response) => answer(request.url, response)));
-  const [tcp, unix] = servers as [Server, Server];
+  const serve = (actions: StatusSource['actions']): Server =>
+    createServer(({ method, url = '' }, response) => {
+      const action = method === 'POST' ? actions?.[url] : undefined;
+      const done = action === undefined ? respond(url, response, source, metrics) : act(action, response);
+      done.catch((error: unknown) => response.destroy(error as Error));
+    });
+  const tcp = serve(undefined);
+  const unix = serve(source.actions);
   await listen(tcp, { host: options.host, port: options.port });
   await rm(options.socketPath, { force: true });
   await listen(unix, { path: options.socketPath });
@@ -85,7 +90,7 @@ export async function startStatusServer(
   return {
     port: typeof bound === 'object' && bound !== null ? bound.port : options.port,
     async close() {
-      await Promise.all(servers.map(closeServer));
+      await Promise.all([tcp, unix].map(closeServer));
     },
   };
 }
@@ -106,6 +111,10 @@ async function respond(path: string, response: ServerResponse, source: StatusSou
     default:
       return send(response, 404, 'text/plain', 'not found: try /healthz, /readyz, /metrics or /status\n');
   }
+}
+
+async function act(action: () => Promise<unknown>, response: ServerResponse): Promise<void> {
+  send(response, 200, 'application/json', `${JSON.stringify(await action())}\n`);
 }
 
 function send(response: ServerResponse, status: number, contentType: string, body: string): void {
