@@ -11,6 +11,7 @@ import { LOG_LEVELS, type LogLevel } from '../lib/run/log.ts';
 import { choice, integer, type Program, readSettings, type Setting, text, toggle } from '../lib/run/settings.ts';
 import { isRouterId } from './mesh/node-record.ts';
 import type { RouterId } from './rib/attributes.ts';
+import type { TlsFiles } from './session/exchange-tls.ts';
 import { HOLD_TIME_MAX_SECONDS } from './session/open-check.ts';
 
 const PROGRAM: Program = {
@@ -31,6 +32,10 @@ const SETTINGS = {
     accepts: 'a key prefix that begins and ends with /',
     parse: (value: string) => (/^\/(.*\/)?$/.test(value) ? value : undefined),
   },
+  config: text(
+    '',
+    'YAML file of static peers, neighbours by range, groups, policies and routes; read again as it changes.',
+  ),
   mesh: toggle(true, 'Register this node and hold a session with every other registered one.'),
   asn: {
     ...integer(
@@ -82,6 +87,15 @@ const SETTINGS = {
     'seconds',
     'How long after the start to wait for the routes of every known peer before saying that these are all.',
   ),
+  'tls-ca-file': text(
+    '',
+    'PEM file of the authority that signs the certificates of peers. Empty: no TLS between bgpds.',
+  ),
+  'tls-cert-file': text(
+    '',
+    "PEM file of this node's certificate: its name is a DNS name in it. Read anew as it changes.",
+  ),
+  'tls-key-file': text('', 'PEM file of its key.'),
   'status-address': text('127.0.0.1', 'Address of the status server (/healthz, /readyz, /metrics, /status).'),
   'status-port': port(9252, 'Its port; 0 for any free one.'),
   'log-level': choice(LOG_LEVELS, 'info', 'Least severe level that is logged.'),
@@ -92,6 +106,8 @@ export interface BgpdConfig {
   readonly runFolder: string;
   readonly etcd: EtcdRegistryOptions;
   readonly nodePrefix: string;
+  /** `undefined`: none. */
+  readonly configFile: string | undefined;
   readonly mesh: boolean;
   readonly asn: number;
   /** `undefined`: the underlay address. */
@@ -108,6 +124,8 @@ export interface BgpdConfig {
   readonly clusterId: RouterId | undefined;
   readonly maximumPaths: number;
   readonly syncWaitMs: number;
+  /** `undefined`: no TLS. */
+  readonly tls: TlsFiles | undefined;
   readonly statusAddress: string;
   readonly statusPort: number;
   readonly logLevel: LogLevel;
@@ -123,6 +141,7 @@ export function readConfig(argv: readonly string[], env: Readonly<Record<string,
     runFolder: values['run-dir'],
     etcd: etcdOptions(PROGRAM.name, values),
     nodePrefix: values['etcd-node-prefix'],
+    configFile: values.config || undefined,
     mesh: values.mesh,
     asn: values.asn,
     routerId: values['router-id'] || undefined,
@@ -135,10 +154,21 @@ export function readConfig(argv: readonly string[], env: Readonly<Record<string,
     clusterId: values['cluster-id'] || undefined,
     maximumPaths: values['maximum-paths'],
     syncWaitMs: values['sync-wait-seconds'] * 1000,
+    tls: tlsFiles(values['tls-ca-file'], values['tls-cert-file'], values['tls-key-file']),
     statusAddress: values['status-address'],
     statusPort: values['status-port'],
     logLevel: values['log-level'],
   };
+}
+
+function tlsFiles(caFile: string, certFile: string, keyFile: string): TlsFiles | undefined {
+  const files = [caFile, certFile, keyFile];
+  if (files.every((file) => file === '')) return undefined;
+  if (files.every((file) => file !== '')) return { caFile, certFile, keyFile };
+  throw new ExitError(
+    EXIT.usage,
+    'bgpd: --tls-ca-file, --tls-cert-file and --tls-key-file go together: give all or none',
+  );
 }
 
 function port(fallback: number, help: string): Setting<number> {

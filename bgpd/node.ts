@@ -17,6 +17,9 @@ import type { NodeRecord } from './mesh/node-record.ts';
 import { Registration } from './mesh/registration.ts';
 import { sessionsWanted } from './mesh/sessions-wanted.ts';
 import { type BgpdMetrics, bgpdMetrics } from './metrics.ts';
+import type { PeerRecord } from './peer-set.ts';
+import { dynamicPeer, importChanges, PeeringFile } from './peering.ts';
+import { NO_PEERING, type Peering, type StaticRoute } from './peering-file.ts';
 import { FAMILIES, type RouterId } from './rib/attributes.ts';
 import { Rib } from './rib/rib.ts';
 import { RibFeed } from './rib-feed.ts';
@@ -24,6 +27,7 @@ import { type Open, PROTOCOL_VERSION } from './session/message.ts';
 import { notification } from './session/notification.ts';
 import { type Exchange, openExchange } from './session/route-exchange.ts';
 import { Speaker } from './speaker.ts';
+import { activeRoutes, routeAttributes } from './static-routes.ts';
 import { SyncGate } from './sync-gate.ts';
 
 /** Taking back the record must not hold up the stop when etcd is away. */
@@ -55,6 +59,9 @@ export class Node {
   #port: number;
   #mesh: Mesh | undefined;
   #registration: Registration | undefined;
+  readonly #peering: PeeringFile;
+  #aggregateScheduled = false;
+  #staticRoutes: readonly StaticRoute[] = [];
   #registered: ReadonlyMap<string, NodeRecord> = new Map();
   /** Names of nodes that have our router id. */
   #sameRouterId: readonly string[] = [];
@@ -68,7 +75,7 @@ export class Node {
     this.routerId = config.routerId ?? routerIdOf(address);
     this.#causes = new Causes(clock);
     this.#metrics = bgpdMetrics(metrics, () => this.#countPeers());
-    this.#exchange = openExchange(clock);
+    this.#exchange = openExchange(clock, config.tls);
     const { asn, maximumPaths, isReflector } = config;
     const clusterId = isReflector ? { clusterId: config.clusterId ?? this.routerId } : {};
     this.rib = new Rib({ asn, routerId: this.routerId, maximumPaths, ...clusterId }, address);
@@ -78,9 +85,19 @@ export class Node {
       table,
       causes: this.#causes,
       address: () => this.#address,
-      onPublished: () => this.#metrics.routes(this.rib.size, table.routeCount, this.rib.originated),
+      onPublished: () => {
+        this.#metrics.routes(this.rib.size, table.routeCount, this.rib.originated);
+        this.#aggregateSoon();
+      },
+    });
+    this.#peering = new PeeringFile({
+      path: config.configFile,
+      asn,
+      log: context.log,
+      changed: (now, before) => this.#repeer(now, before),
     });
     this.speaker = new Speaker({
+      dynamic: (open, remote, members) => dynamicPeer(this.#peering.current, open, remote, members),
       open: this.#open(true),
       rib: this.rib,
       ribFeed: this.#ribFeed,
@@ -122,6 +139,7 @@ export class Node {
   async start(): Promise<void> {
     this.#ribFeed.followAll();
     await this.#listen();
+    this.#repeer(this.#peering.current, NO_PEERING);
     const { config, context, registry, clock } = this.#options;
     if (registry === undefined || context.signal.aborted) return;
     const { log, signal } = context;
@@ -165,6 +183,7 @@ export class Node {
     const { node, gracefulRestartSeconds } = this.#options.config;
     const leaves = gracefulRestartSeconds === 0 || this.rib.draining;
     this.gate.stop();
+    this.#peering.close();
     this.speaker.stop(
       leaves
         ? notification('administrativeShutdown', `bgpd of ${node} is stopping`)
@@ -204,9 +223,54 @@ export class Node {
     }
     this.#sameRouterId = same.map(({ name }) => name);
     this.#registered = nodes;
-    this.speaker.peers.setNodes(sessionsWanted(this.#record(), nodes));
+    this.#setPeers();
     this.#countPeers();
     this.gate.check();
+  }
+
+  /** The peers of the registry and those of the file, which wins where both have a name. */
+  #setPeers(): void {
+    const { meshLimit, peers } = this.#peering.current;
+    const limit = meshLimit === undefined ? {} : { prefixLimit: meshLimit };
+    const wanted = new Map<string, PeerRecord>();
+    for (const [name, node] of sessionsWanted(this.#record(), this.#registered))
+      wanted.set(name, { ...node, ...limit });
+    for (const peer of peers) wanted.set(peer.name, peer);
+    this.speaker.peers.setNodes(wanted);
+  }
+
+  #repeer(now: Peering, before: Peering): void {
+    this.speaker
+      .setPolicies(now.policies, importChanges(now, before))
+      .catch((error: unknown) => this.#options.context.fail(error));
+    this.#setPeers();
+    this.speaker.peers.enforce([...now.peers, ...before.peers].map(({ name }) => name));
+    this.#aggregate();
+    this.gate.check();
+  }
+
+  /** Many changes of the routes, one look at the aggregates. */
+  #aggregateSoon(): void {
+    if (this.#aggregateScheduled || !this.#peering.current.routes.some(({ isAggregate }) => isAggregate)) return;
+    this.#aggregateScheduled = true;
+    setImmediate(() => {
+      this.#aggregateScheduled = false;
+      this.#aggregate();
+    });
+  }
+
+  #aggregate(): void {
+    const before = this.#staticRoutes;
+    const now = activeRoutes(this.#peering.current.routes, this.rib.prefixes());
+    this.#staticRoutes = now;
+    const kept = new Set(now.map(({ prefix }) => prefix));
+    const gone = before.filter(({ prefix }) => !kept.has(prefix)).map(({ prefix }) => prefix);
+    if (gone.length > 0) this.#ribFeed.publish(this.rib.withdrawLocal(gone, undefined), undefined);
+    for (const route of now.filter((each) => !before.includes(each))) {
+      const events = this.rib.originate(this.#address, [route.prefix], undefined, routeAttributes(route));
+      this.#ribFeed.publish(events, undefined);
+    }
+    if (now.length !== before.length || gone.length > 0) this.speaker.wakePeers();
   }
 
   /** `restarted`: this daemon has not got the routes of its peers yet (RFC 4724 section 4.1). */

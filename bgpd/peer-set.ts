@@ -3,9 +3,10 @@
 // An established session is never ended by the registry: a record that went or changed may be an etcd that lost it. The
 // session ends by itself when the node really is gone or another, and only then the record decides.
 
+import type { Address } from '../lib/net/address.ts';
 import type { Clock } from '../lib/run/clock.ts';
 import type { Logger } from '../lib/run/log.ts';
-import { type NodeRecord, sameNode } from './mesh/node-record.ts';
+import type { NodeRecord } from './mesh/node-record.ts';
 import type { Accept, Connection, ConnectionListener, Dialler } from './session/connection.ts';
 import type { Open } from './session/message.ts';
 import { type Notification, notification } from './session/notification.ts';
@@ -23,7 +24,9 @@ export interface PrefixLimit {
 }
 
 /** A peer to hold a session with: a registered node, or one of the configuration. */
-export interface PeerRecord extends NodeRecord {
+export interface PeerRecord extends Omit<NodeRecord, 'routerId'> {
+  /** Absent: not checked. */
+  readonly routerId?: NodeRecord['routerId'];
   readonly client?: boolean;
   /** Whose policies apply; absent: the default group's. */
   readonly group?: string;
@@ -42,6 +45,8 @@ export interface PeerSetOptions {
   readonly owner: (record: PeerRecord) => PeerOwner;
   /** Routes of a peer outlive its session: it is not forgotten yet. */
   readonly isKept?: (name: string) => boolean;
+  /** The peer that an unknown node becomes that comes from this address; `undefined` refuses it. */
+  readonly dynamic?: (open: Open, remote: Address, members: Iterable<Member>) => PeerRecord | undefined;
   /** A peer is no more: its session ended before. */
   readonly removed: (name: string) => void;
   readonly times?: SessionTimes;
@@ -82,10 +87,24 @@ export class PeerSet {
       );
       return notification('connectionRejected', `the name ${open.node} is that of this node`);
     }
+    const { certifiedNames } = connection;
+    if (certifiedNames !== undefined && !certifiedNames.includes(open.node)) {
+      const why = `the certificate is for ${certifiedNames.join(', ') || 'no node'}, not for ${open.node}`;
+      this.#options.log.error(
+        { node: open.node, certifiedNames },
+        'a peer has the certificate of another node: refused',
+      );
+      return notification('connectionRejected', why);
+    }
     const member = this.#members.get(open.node);
-    if (member === undefined) return notification('connectionRejected', `node ${open.node} is not registered`);
     // Its former life may still look established; the record is of the new one.
-    if (this.#isOutdated(member)) this.#replace(open.node, member);
+    if (member !== undefined && this.#isOutdated(member)) this.#replace(open.node, member);
+    if (!this.#members.has(open.node)) {
+      const { remote } = connection;
+      const record = remote && this.#options.dynamic?.(open, remote, this.#members.values());
+      if (record === undefined) return notification('connectionRejected', `node ${open.node} is not registered`);
+      this.#add(record, undefined);
+    }
     return this.#members.get(open.node)?.peer.accept(open, connection) ?? notification('peerDeconfigured');
   };
 
@@ -96,7 +115,7 @@ export class PeerSet {
       this.settle(name);
     }
     for (const [name, record] of nodes) {
-      if (name !== this.#options.open.node && !this.#members.has(name)) this.#add(record);
+      if (name !== this.#options.open.node && !this.#members.has(name)) this.#add(record, record);
     }
   }
 
@@ -112,6 +131,14 @@ export class PeerSet {
   setOpen(open: Open): void {
     this.#open = open;
     for (const { peer } of this.#members.values()) peer.setOpen(open);
+  }
+
+  /** Brings peers in line with what was configured, also where a session stands. */
+  enforce(names: Iterable<string>): void {
+    for (const name of names) {
+      const member = this.#members.get(name);
+      if (member !== undefined && this.#isOutdated(member)) this.#replace(name, member);
+    }
   }
 
   /** Ends a session and begins anew after a while. */
@@ -137,7 +164,7 @@ export class PeerSet {
   }
 
   #isOutdated({ record, wanted }: OwnedMember): boolean {
-    return wanted === undefined || !sameNode(record, wanted) || record.client !== wanted.client;
+    return wanted === undefined || JSON.stringify(record) !== JSON.stringify(wanted);
   }
 
   #replace(name: string, { peer, wanted, cancelRestart }: OwnedMember): void {
@@ -145,21 +172,22 @@ export class PeerSet {
     cancelRestart();
     peer.stop(notification(wanted === undefined ? 'peerDeconfigured' : 'otherConfigurationChange'));
     this.#options.removed(name);
-    if (wanted !== undefined) this.#add(wanted);
+    if (wanted !== undefined) this.#add(wanted, wanted);
   }
 
-  #add(record: PeerRecord): void {
+  #add(record: PeerRecord, wanted: PeerRecord | undefined): void {
     const { dialler, clock, owner, times = SESSION_TIMES } = this.#options;
-    const { name, address, port, asn, routerId } = record;
+    const { name, address, port, asn, routerId, isPassive = false } = record;
+    const expected = { node: name, asn, ...(routerId !== undefined && { routerId }) };
     const peer = new Peer({
-      config: { open: this.#open, peer: { node: name, asn, routerId }, times },
-      endpoint: { address, port },
+      config: { open: this.#open, peer: expected, times, isPassive },
+      endpoint: { address, port, node: name },
       dialler,
       clock,
       owner: owner(record),
       seed: Math.floor(Math.random() * 2 ** 32),
     });
-    this.#members.set(name, { record, peer, wanted: record, cancelRestart: () => undefined });
+    this.#members.set(name, { record, peer, wanted, cancelRestart: () => undefined });
     peer.start();
   }
 }

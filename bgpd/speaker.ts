@@ -11,7 +11,7 @@ import type { Clock } from '../lib/run/clock.ts';
 import type { Logger } from '../lib/run/log.ts';
 import type { Causes } from './causes.ts';
 import type { BgpdMetrics } from './metrics.ts';
-import { type PeerRecord, PeerSet, type PrefixLimit } from './peer-set.ts';
+import { type PeerRecord, PeerSet, type PeerSetOptions, type PrefixLimit } from './peer-set.ts';
 import type { Rib } from './rib/rib.ts';
 import type { GroupPolicies } from './rib/rib-peer.ts';
 import type { RibFeed } from './rib-feed.ts';
@@ -36,6 +36,7 @@ export interface SpeakerOptions {
   readonly metrics: BgpdMetrics;
   /** A session came up or ended, or a peer's initial update is complete. */
   readonly onSessions: () => void;
+  readonly dynamic: NonNullable<PeerSetOptions['dynamic']>;
   /** Whether END-OF-RIB may be sent: what this node announces is complete. */
   readonly isComplete: () => boolean;
 }
@@ -82,6 +83,7 @@ export class Speaker {
       clock,
       log,
       owner: (record) => this.#ownerOf(record),
+      dynamic: options.dynamic,
       isKept: (name) => this.#stale.families(name).length > 0,
       removed: (name) => {
         this.#memory.delete(name);
@@ -235,8 +237,7 @@ export class Speaker {
   #down(name: string, memory: PeerMemory, reason: string, whyDown: Notification | undefined): void {
     const { rib, ribFeed, causes, log, metrics } = this.#options;
     const cause = causes.make('peer-down');
-    const none = { families: [], seconds: 0 };
-    const kept = memory.open === undefined ? none : keptAfter(this.#open, memory.open, whyDown);
+    const kept = keptAfter(this.#open, memory.open, whyDown);
     ribFeed.publish(rib.peerDown(name, cause, kept.families), cause);
     this.#stale.keep(name, kept.families, kept.seconds);
     memory.owed = new Set();
@@ -286,9 +287,7 @@ export class Speaker {
       case 'route-refresh':
         this.#refresh(name, memory, message.family, message.kind);
         break;
-      case 'open':
-      case 'keepalive':
-      case 'notification':
+      default:
         break;
     }
   }

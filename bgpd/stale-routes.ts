@@ -113,12 +113,12 @@ export class StaleRoutes {
  */
 export function keptAfter(
   own: Open,
-  peer: Open,
+  peer: Open | undefined,
   why: Notification | undefined,
 ): { readonly families: readonly Family[]; readonly seconds: number } {
   const none = { families: [], seconds: 0 };
   const ours = own.capabilities.gracefulRestart;
-  const theirs = peer.capabilities.gracefulRestart;
+  const theirs = peer?.capabilities.gracefulRestart;
   if (ours === undefined || theirs === undefined || theirs.restartTimeSeconds === 0) return none;
   if (why !== undefined) {
     const forGood = FOR_GOOD.some((kind) => {

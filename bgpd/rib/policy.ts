@@ -50,7 +50,7 @@ export interface Statement {
   readonly name: string;
   readonly if: Conditions;
   readonly set: Changes;
-  readonly then: 'accept' | 'reject' | 'next';
+  readonly action: 'accept' | 'reject' | 'next';
 }
 
 export interface Policy {
@@ -84,12 +84,12 @@ export function applyPolicy(
 ): Attributes | undefined {
   let current = attributes;
   let prefixConditions = 0;
-  for (const { if: conditions, set, then } of policy.statements) {
+  for (const { if: conditions, set, action } of policy.statements) {
     const inSet = conditions.prefixes === undefined || prefixClass[prefixConditions++] === '1';
     if (!inSet || !holds(conditions, current, neighbour)) continue;
-    if (then === 'reject') return undefined;
+    if (action === 'reject') return undefined;
     current = change(current, set);
-    if (then === 'accept') return current;
+    if (action === 'accept') return current;
   }
   return policy.otherwise === 'accept' ? current : undefined;
 }
@@ -121,10 +121,12 @@ export function judgeImport(
   });
 }
 
-/** The prefixes that are not among `removed`. */
-export function without(prefixes: readonly Prefix[], removed: readonly Prefix[]): readonly Prefix[] {
-  const gone = new Set(removed);
-  return prefixes.filter((prefix) => !gone.has(prefix));
+/** Prefixes of an announcement of which nothing passed. */
+export function unused(announced: readonly Prefix[], judged: readonly Judged[]): readonly Prefix[] {
+  const passed = judged.flatMap(({ prefixes }) => prefixes);
+  if (passed.length === announced.length) return [];
+  const used = new Set(passed);
+  return announced.filter((prefix) => !used.has(prefix));
 }
 
 function holds(

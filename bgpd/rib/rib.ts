@@ -10,13 +10,13 @@
 import type { Cause, FeedEvent, FeedGroup } from '../../lib/feed/feed.ts';
 import type { Address, Family } from '../../lib/net/address.ts';
 import { type Prefix, prefixFamily } from '../../lib/net/prefix.ts';
-import { FAMILIES, localAttributes } from './attributes.ts';
+import { type Attributes, FAMILIES, localAttributes } from './attributes.ts';
 import { type DecisionContext, type Explanation, explain } from './decision.ts';
 import { LocRib, type RibChange } from './loc-rib.ts';
 import { NextHopTable } from './next-hops.ts';
 import { LOCAL_PEER, type Path, type PathSource, PathTable } from './path.ts';
 import { PathGroups } from './path-groups.ts';
-import { judgeImport, without } from './policy.ts';
+import { judgeImport, unused } from './policy.ts';
 import { type GroupMember, type GroupPolicies, groupKey, isFrom, type RibPeer, sourceOf } from './rib-peer.ts';
 import { importAttributes, type Refusal, refuseImport, type Speaker } from './route-rules.ts';
 import type { Update } from './update.ts';
@@ -148,9 +148,7 @@ export class Rib {
       attributes === undefined || refused !== undefined
         ? []
         : judgeImport(policy, state.peer.name, attributes, this.#withinLimit(state.peer, update));
-    const accepted = used.flatMap(({ prefixes }) => prefixes);
-    const isWhole = accepted.length === update.announced.length;
-    const gone = isWhole ? update.withdrawn : [...update.withdrawn, ...without(update.announced, accepted)];
+    const gone = [...update.withdrawn, ...unused(update.announced, used)];
     const events = this.#follow(update.family, locRib.replace(name, undefined, gone), cause);
     for (const { attributes: own, prefixes } of used) {
       const path = this.#paths.path(state.sources.get(update.family) as PathSource, own);
@@ -198,8 +196,13 @@ export class Rib {
   }
 
   /** Routes that start here, of any family: packets for them end on this node. */
-  originate(nextHop: Address, prefixes: readonly Prefix[], cause: Cause | undefined): FeedEvent[] {
-    const path = this.#paths.path(this.#local, localAttributes(nextHop));
+  originate(
+    nextHop: Address,
+    prefixes: readonly Prefix[],
+    cause: Cause | undefined,
+    set: Partial<Attributes> = {},
+  ): FeedEvent[] {
+    const path = this.#paths.path(this.#local, { ...localAttributes(nextHop), ...set });
     return this.#replaceLocal(prefixes, path, cause);
   }
 
@@ -281,11 +284,10 @@ export class Rib {
 
   #updateGroup(family: Family, peer: RibPeer): UpdateGroup {
     const { updateGroups, locRib } = this.#family(family);
-    const key = groupKey(peer);
-    const known = updateGroups.get(key);
+    const known = updateGroups.get(groupKey(peer));
     if (known !== undefined) return known.group;
     const group = new UpdateGroup(family, this.#rules(peer), locRib);
-    updateGroups.set(key, { rulesOf: peer, group });
+    updateGroups.set(groupKey(peer), { rulesOf: peer, group });
     return group;
   }
 

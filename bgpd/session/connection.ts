@@ -11,6 +11,9 @@ import type { Notification } from './notification.ts';
 export interface Connection {
   /** Sends in order. False: it will be sent, but the next should wait for `drained`. Without effect once closed. */
   send(message: Message): boolean;
+  /** Where it comes from, and the nodes that its certificate is for (absent without TLS); of accepted connections only. */
+  readonly remote?: Address;
+  readonly certifiedNames?: readonly string[];
   /** Ends it when what was sent is out, or after a short while. */
   close(): void;
 }
@@ -25,6 +28,8 @@ export interface ConnectionListener {
 
 /** Where a peer listens. */
 export interface Endpoint {
+  /** Name of the node there. */
+  readonly node?: string;
   readonly address: Address;
   readonly port: number;
 }

@@ -9,14 +9,13 @@ import {
   type ChannelOptions,
   Client,
   type ClientDuplexStream,
-  credentials,
   Metadata,
   Server,
-  ServerCredentials,
+  type ServerCredentials,
   type ServerDuplexStream,
   status,
 } from '@grpc/grpc-js';
-import { type Address, familyOf } from '../../lib/net/address.ts';
+import { type Address, familyOf, parseAddress } from '../../lib/net/address.ts';
 import { addService, CHANNEL_OPTIONS, openBidiStream } from '../../lib/rpc/service.ts';
 import { type Clock, pause } from '../../lib/run/clock.ts';
 import { errorText } from '../../lib/run/exit.ts';
@@ -29,6 +28,7 @@ import {
 } from '../../proto/gen/gingham/exchange/v1/exchange_pb.ts';
 import type { Accept, Connection, ConnectionListener, Dialler } from './connection.ts';
 import { type Decoded, decodeMessage, encodeMessage, NLRI_MAX_BYTES } from './exchange-codec.ts';
+import { certificateNames, dialCredentials, listenerCredentials, type TlsFiles } from './exchange-tls.ts';
 import type { Message } from './message.ts';
 import { notification } from './notification.ts';
 
@@ -83,12 +83,12 @@ export interface Exchange extends Dialler {
 }
 
 /** An exchange that does not listen yet. Each dial has a channel of its own: nothing reconnects behind the session's back. */
-export function openExchange(clock: Clock): Exchange {
+export function openExchange(clock: Clock, tls?: TlsFiles): Exchange {
   const open = new Set<StreamConnection>();
   let server: Server | undefined;
   return {
-    dial({ address, port }, listener) {
-      const client = new Client(target(address, port), credentials.createInsecure(), EXCHANGE_OPTIONS);
+    dial({ address, port, node = '' }, listener) {
+      const client = new Client(target(address, port), dialCredentials(tls, node), EXCHANGE_OPTIONS);
       const call = openBidiStream(client, ExchangeService, 'session');
       const destroy = (): void => {
         call.cancel();
@@ -103,7 +103,7 @@ export function openExchange(clock: Clock): Exchange {
       server?.forceShutdown();
       server = new Server(SERVER_OPTIONS);
       addService(server, ExchangeService, { session: greetWith(accept, clock, open) });
-      return await bind(server, target(address, port));
+      return await bind(server, target(address, port), listenerCredentials(tls));
     },
     async close() {
       const ended = [...open].map((connection) => connection.ended);
@@ -131,7 +131,23 @@ function greetWith(
     const greeter = new Greeter(accept, clock, () => anonymous--);
     // A server cannot reset a stream; ending it has been tried, and the channel's PINGs end the rest.
     const destroy = (): void => undefined;
-    const connection = new StreamConnection(call, clock, greeter, { frame: responseOf, destroy, open });
+    const { sslPeerCertificate } = call.getAuthContext();
+    const remote = parseAddress(
+      call
+        .getPeer()
+        .replace(/:\d+$/, '')
+        .replace(/^\[(.*)\]$/, '$1'),
+    );
+    const connection = new StreamConnection(
+      call,
+      clock,
+      greeter,
+      { frame: responseOf, destroy, open },
+      {
+        ...(remote !== undefined && { remote }),
+        ...(sslPeerCertificate !== undefined && { certifiedNames: certificateNames(sslPeerCertificate) }),
+      },
+    );
     greeter.greet(connection);
     follow(call, connection);
   };
@@ -206,7 +222,17 @@ class StreamConnection implements Connection {
     this.#resolveEnded = resolve;
   });
 
-  constructor(stream: Stream, clock: Clock, listener: ConnectionListener, side: StreamSide) {
+  readonly remote?: Address;
+  readonly certifiedNames?: readonly string[];
+
+  constructor(
+    stream: Stream,
+    clock: Clock,
+    listener: ConnectionListener,
+    side: StreamSide,
+    from: Pick<Connection, 'remote' | 'certifiedNames'> = {},
+  ) {
+    Object.assign(this, from);
     this.#stream = stream;
     this.#clock = clock;
     this.#listener = listener;
@@ -288,9 +314,9 @@ function target(address: Address, port: number): string {
   return familyOf(address) === 4 ? `ipv4:${address}:${port}` : `ipv6:[${address}]:${port}`;
 }
 
-function bind(server: Server, where: string): Promise<number> {
+function bind(server: Server, where: string, withCredentials: ServerCredentials): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.bindAsync(where, ServerCredentials.createInsecure(), (error, port) => {
+    server.bindAsync(where, withCredentials, (error, port) => {
       if (error === null) resolve(port);
       else reject(error);
     });

@@ -14,6 +14,8 @@ export interface SessionConfig {
   readonly open: Open;
   readonly peer: ExpectedPeer;
   readonly times: SessionTimes;
+  /** It waits to be dialled. */
+  readonly isPassive?: boolean;
 }
 
 export interface SessionTimes {

@@ -209,6 +209,10 @@ function expire(draft: Draft, connection: ConnectionState, nowMs: number): void 
 
 function dialIfDue(draft: Draft, nowMs: number): void {
   if (!draft.started || draft.retryAtMs === undefined || nowMs < draft.retryAtMs) return;
+  if (draft.config.isPassive === true) {
+    draft.retryAtMs = undefined;
+    return;
+  }
   const id = draft.lastConnection + 1;
   draft.connections = [...draft.connections, newConnection(id, 'outgoing', nowMs + draft.config.times.dialMs)];
   Object.assign(draft, { lastConnection: id, retryAtMs: undefined });

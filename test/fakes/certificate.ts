@@ -37,7 +37,12 @@ export interface Certificate {
 let serial = 1;
 
 /** A certificate for `name`, signed by `authority`, or by itself as an authority where that is absent. */
-export function makeCertificate(name: string, authority?: Certificate, addresses: readonly string[] = []): Certificate {
+export function makeCertificate(
+  name: string,
+  authority?: Certificate,
+  addresses: readonly string[] = [],
+  nodes: readonly string[] = [],
+): Certificate {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const algorithm = der(TAG.sequence, der(TAG.oid, OID.ecdsaWithSha256));
   const tbs = der(
@@ -49,7 +54,7 @@ export function makeCertificate(name: string, authority?: Certificate, addresses
     der(TAG.sequence, ...VALID.map((time) => der(TAG.time, Buffer.from(time)))),
     distinguishedName(name),
     publicKey.export({ type: 'spki', format: 'der' }),
-    der(TAG.context3, der(TAG.sequence, ...extensions(authority === undefined, addresses))),
+    der(TAG.context3, der(TAG.sequence, ...extensions(authority === undefined, addresses, nodes))),
   );
   const signature = createSign('sha256')
     .update(tbs)
@@ -64,10 +69,14 @@ export function makeCertificate(name: string, authority?: Certificate, addresses
   };
 }
 
-function extensions(isAuthority: boolean, addresses: readonly string[]): Buffer[] {
+function extensions(isAuthority: boolean, addresses: readonly string[], nodes: readonly string[]): Buffer[] {
   const constraints = der(TAG.sequence, ...(isAuthority ? [Buffer.from([0x01, 0x01, 0xff])] : []));
   // [7] iPAddress, context-specific and primitive.
-  const names = addresses.map((text) => der(0x87, text.split('.').map(Number)));
+  // [2] dNSName as well.
+  const names = [
+    ...addresses.map((text) => der(0x87, text.split('.').map(Number))),
+    ...nodes.map((text) => der(0x82, Buffer.from(text))),
+  ];
   return [
     der(TAG.sequence, der(TAG.oid, OID.basicConstraints), der(TAG.octets, constraints)),
     ...(names.length === 0
