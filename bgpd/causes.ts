@@ -9,6 +9,7 @@ import type { Clock } from '../lib/run/clock.ts';
 export type CauseKind =
   | 'peer-up'
   | 'peer-down'
+  | 'bfd-down'
   | 'update-received'
   | 'next-hop-changed'
   | 'stale-dropped'
@@ -22,10 +23,10 @@ export class Causes {
     this.#clock = clock;
   }
 
-  /** A new cause, detected now. */
-  make(kind: CauseKind): Cause {
+  /** A new cause, detected now or when somebody else says. */
+  make(kind: CauseKind, detectedUnixUs: bigint = this.#clock.unixMicros()): Cause {
     const id = `bgpd-${process.pid}-${++this.#count}`;
-    return { id, kind, detectedUnixUs: this.#clock.unixMicros(), decidedUnixUs: 0n };
+    return { id, kind, detectedUnixUs, decidedUnixUs: 0n };
   }
 
   /** The cause as it leaves in the feed: the decision is ready now. */

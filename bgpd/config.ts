@@ -9,6 +9,7 @@ import { ETCD_SETTINGS, etcdOptions } from '../lib/registry/etcd-settings.ts';
 import { EXIT, ExitError } from '../lib/run/exit.ts';
 import { LOG_LEVELS, type LogLevel } from '../lib/run/log.ts';
 import { choice, integer, type Program, readSettings, type Setting, text, toggle } from '../lib/run/settings.ts';
+import { BFD_SETTINGS, type BfdSettings, bfdSettings } from './bfd/settings.ts';
 import { isRouterId } from './mesh/node-record.ts';
 import type { RouterId } from './rib/attributes.ts';
 import type { TlsFiles } from './session/exchange-tls.ts';
@@ -79,6 +80,7 @@ const SETTINGS = {
     'Cluster of this reflector, or the one whose reflectors this node uses. Empty: the router id, or any reflector.',
     isRouterId,
   ),
+  ...BFD_SETTINGS,
   'maximum-paths': integer(16, 1, 256, 'paths', 'Equal paths of one prefix that are used at once (ECMP); 1 for none.'),
   'sync-wait-seconds': integer(
     5,
@@ -122,6 +124,7 @@ export interface BgpdConfig {
   readonly gracefulRestartSeconds: number;
   readonly isReflector: boolean;
   readonly clusterId: RouterId | undefined;
+  readonly bfd: BfdSettings;
   readonly maximumPaths: number;
   readonly syncWaitMs: number;
   /** `undefined`: no TLS. */
@@ -152,6 +155,7 @@ export function readConfig(argv: readonly string[], env: Readonly<Record<string,
     gracefulRestartSeconds: values['graceful-restart-seconds'],
     isReflector: values.reflector,
     clusterId: values['cluster-id'] || undefined,
+    bfd: bfdSettings(values),
     maximumPaths: values['maximum-paths'],
     syncWaitMs: values['sync-wait-seconds'] * 1000,
     tls: tlsFiles(values['tls-ca-file'], values['tls-cert-file'], values['tls-key-file']),

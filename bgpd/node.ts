@@ -10,6 +10,7 @@ import { type Clock, pause } from '../lib/run/clock.ts';
 import { EXIT, ExitError, errorText } from '../lib/run/exit.ts';
 import type { DaemonContext } from '../lib/run/lifecycle.ts';
 import type { Metrics } from '../lib/run/status-server.ts';
+import { PeerWatch, type WatchedPeer } from './bfd/peer-watch.ts';
 import { Causes } from './causes.ts';
 import type { BgpdConfig } from './config.ts';
 import { Mesh } from './mesh/mesh.ts';
@@ -54,6 +55,7 @@ export class Node {
   readonly rib: Rib;
   readonly speaker: Speaker;
   readonly gate: SyncGate;
+  readonly watch: PeerWatch;
   readonly routerId: RouterId;
   #address: Address;
   #port: number;
@@ -106,9 +108,20 @@ export class Node {
       causes: this.#causes,
       log: context.log,
       metrics: this.#metrics,
-      onSessions: () => this.gate.check(),
+      onSessions: () => {
+        this.watch.follow();
+        this.gate.check();
+      },
       // A reflector's table is that of its clients too; its own END-OF-RIB must not wait for theirs otherwise.
       isComplete: () => (config.isReflector ? this.gate.opened : options.feedInSync()),
+    });
+    this.watch = new PeerWatch({
+      settings: config.bfd,
+      log: context.log,
+      metrics,
+      peers: () => this.#watchedPeers(),
+      end: (name, detail, detectedUnixUs) => this.speaker.bfdDown(name, detail, detectedUnixUs),
+      dial: (name) => this.speaker.peers.members.get(name)?.peer.hurry(),
     });
     this.gate = this.#syncGate();
   }
@@ -140,6 +153,7 @@ export class Node {
     this.#ribFeed.followAll();
     await this.#listen();
     this.#repeer(this.#peering.current, NO_PEERING);
+    this.watch.start(this.#address);
     const { config, context, registry, clock } = this.#options;
     if (registry === undefined || context.signal.aborted) return;
     const { log, signal } = context;
@@ -171,6 +185,7 @@ export class Node {
     this.#address = address;
     this.#ribFeed.followAll();
     if (this.#options.config.listenAddress === undefined) await this.#listen();
+    this.watch.start(address);
     this.#registration?.hurry();
     this.speaker.wakePeers();
   }
@@ -197,6 +212,7 @@ export class Node {
     });
     await Promise.all([
       this.#exchange.close(),
+      this.watch.stop(),
       Promise.race([withdrawn ?? Promise.resolve(), pause(this.#options.clock, WITHDRAW_WAIT_MS)]),
     ]);
   }
@@ -224,6 +240,7 @@ export class Node {
     this.#sameRouterId = same.map(({ name }) => name);
     this.#registered = nodes;
     this.#setPeers();
+    this.watch.follow();
     this.#countPeers();
     this.gate.check();
   }
@@ -298,7 +315,14 @@ export class Node {
     const role = isReflector
       ? { reflectorOf: clusterId ?? this.routerId }
       : clusterId !== undefined && { clientOf: clusterId };
-    return { name, address: this.#address, port: this.#port, asn, routerId: this.routerId, ...role };
+    const bfd = this.watch.offered && { bfd: true };
+    return { name, address: this.#address, port: this.#port, asn, routerId: this.routerId, ...role, ...bfd };
+  }
+
+  *#watchedPeers(): Iterable<WatchedPeer> {
+    for (const { record, peer } of this.speaker.peers.members.values()) {
+      yield { name: record.name, address: record.address, bfd: record.bfd === true, established: peer.established };
+    }
   }
 
   #syncGate(): SyncGate {

@@ -60,6 +60,8 @@ interface PeerMemory {
   readonly refreshing: Set<Family>;
   /** The prefix limit was said to be near, or passed. */
   limitWarned: boolean;
+  /** Why the session is about to end, where that was seen outside of it. */
+  downCause: Cause | undefined;
   flaws: number;
   lastFlaw: string | undefined;
 }
@@ -158,6 +160,16 @@ export class Speaker {
     return { count: memory?.flaws ?? 0, last: memory?.lastFlaw };
   }
 
+  /** BFD says since `detectedUnixUs` that the peer is dead: its session ends as one change (RFC 9384). */
+  bfdDown(name: string, detail: string, detectedUnixUs: bigint): void {
+    const memory = this.#memory.get(name);
+    if (memory === undefined) return;
+    memory.downCause = this.#options.causes.make('bfd-down', detectedUnixUs);
+    this.peers.members.get(name)?.peer.lost(notification('bfdDown', detail));
+    this.#stale.end(name, detail);
+    memory.downCause = undefined;
+  }
+
   /** Gives every peer what is due to it, once per turn of the event loop. */
   wakePeers(): void {
     if (this.#wakeScheduled) return;
@@ -194,6 +206,7 @@ export class Speaker {
       endOfRibDue: new Set(),
       refreshing: new Set(),
       limitWarned: false,
+      downCause: undefined,
       flaws: 0,
       lastFlaw: undefined,
     };
@@ -236,7 +249,7 @@ export class Speaker {
   /** The one way in which a session ends. `whyDown`: the NOTIFICATION of either side; none where the connection broke. */
   #down(name: string, memory: PeerMemory, reason: string, whyDown: Notification | undefined): void {
     const { rib, ribFeed, causes, log, metrics } = this.#options;
-    const cause = causes.make('peer-down');
+    const cause = memory.downCause ?? causes.make('peer-down');
     const kept = keptAfter(this.#open, memory.open, whyDown);
     ribFeed.publish(rib.peerDown(name, cause, kept.families), cause);
     this.#stale.keep(name, kept.families, kept.seconds);

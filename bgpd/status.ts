@@ -58,6 +58,7 @@ export function bgpdStatus({ name, asn, node, flanneld, served }: StatusInput): 
     routerId: node.routerId,
     registry: node.mesh(),
     registration: node.registration(),
+    bfd: node.watch.status ?? { state: 'off' },
     peers: peersStatus(node),
     routes: routesStatus(node.rib),
   };
@@ -97,6 +98,7 @@ function peersStatus(node: Node): readonly unknown[] {
       staleFamilies: node.speaker.staleFamilies(name),
       updatesFlawed: flaws.count,
       ...(flaws.last !== undefined && { lastFlaw: flaws.last }),
+      bfd: record.bfd ? node.watch.peerStatus(record.address) : { state: 'not offered by the peer' },
     };
   });
 }

@@ -137,7 +137,8 @@ async function start(
   });
   atEnd(() => feedServer.close());
 
-  const render = (): string => renderSubnetFile(facts.network, view.holder?.lease ?? held.lease, backend.mtuBytes, config.ipMasq);
+  const render = (): string =>
+    renderSubnetFile(facts.network, view.holder?.lease ?? held.lease, backend.mtuBytes, config.ipMasq);
   const subnetFile = new SubnetFile(config.subnetFile, render);
   await subnetFile.keep();
   log.info({ file: config.subnetFile, subnet: held.lease.subnet, mtuBytes: backend.mtuBytes }, 'subnet file written');

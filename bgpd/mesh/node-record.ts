@@ -21,6 +21,8 @@ export interface NodeRecord {
   readonly reflectorOf?: RouterId;
   /** It takes routes from the reflectors of this cluster only; absent: from every reflector. */
   readonly clientOf?: RouterId;
+  /** It runs BFD (RFC 5881) at its address and wants a session with whoever does too; absent: it does not. */
+  readonly bfd?: boolean;
 }
 
 export interface RecordError {
@@ -44,6 +46,7 @@ const nodeRecord = z.object({
   routerId: routerIdText,
   reflectorOf: routerIdText.exactOptional(),
   clientOf: routerIdText.exactOptional(),
+  bfd: z.boolean().exactOptional(),
 });
 
 /** Key of a node's record. */
@@ -53,8 +56,8 @@ export function nodeKey(prefix: string, name: string): string {
 
 /** The record as it is stored. */
 export function encodeNodeRecord(record: NodeRecord): string {
-  const { name, address, port, asn, routerId, reflectorOf, clientOf } = record;
-  return JSON.stringify({ name, address, port, asn, routerId, reflectorOf, clientOf });
+  const { name, address, port, asn, routerId, reflectorOf, clientOf, bfd } = record;
+  return JSON.stringify({ name, address, port, asn, routerId, reflectorOf, clientOf, bfd });
 }
 
 /** The record at `key`; never throws. */

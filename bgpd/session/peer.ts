@@ -119,6 +119,11 @@ export class Peer {
     this.#dispatch({ type: 'stop', notification: why });
   }
 
+  /** The peer is known to be dead: ends the established session, telling it `why`, and dials again. */
+  lost(why: Notification): void {
+    this.#dispatch({ type: 'lost', notification: why });
+  }
+
   /** Dials now if it is waiting to. */
   hurry(): void {
     this.#dispatch({ type: 'hurry' });

@@ -75,6 +75,8 @@ export type SessionEvent =
   | { readonly type: 'start' }
   /** ManualStop [2]: the peers are told why. */
   | { readonly type: 'stop'; readonly notification: Notification }
+  /** The peer is dead, by another than the session's own means: what is established ends, and is tried anew. */
+  | { readonly type: 'lost'; readonly notification: Notification }
   /** The peer can probably be reached now: dial without waiting for the timer. */
   | { readonly type: 'hurry' }
   /** A deadline has come [9, 10, 11]. */

@@ -29,7 +29,7 @@ const UNEXPECTED = {
   Established: 'unexpectedInEstablished',
 } as const;
 
-type ConnectionEvent = Exclude<SessionEvent, { type: 'start' | 'stop' | 'hurry' | 'timer' | 'accepted' }>;
+type ConnectionEvent = Exclude<SessionEvent, { type: 'start' | 'stop' | 'lost' | 'hurry' | 'timer' | 'accepted' }>;
 
 type Draft = { -readonly [K in keyof SessionState]: SessionState[K] } & { readonly effects: Effect[] };
 
@@ -50,6 +50,11 @@ function apply(draft: Draft, event: SessionEvent, nowMs: number): void {
     case 'stop':
       for (const connection of draft.connections) end(draft, connection, event.notification, nowMs);
       Object.assign(draft, { started: false, retryAtMs: undefined, attempts: 0 });
+      break;
+    case 'lost':
+      for (const connection of draft.connections) {
+        if (connection.phase === 'Established') end(draft, connection, event.notification, nowMs);
+      }
       break;
     case 'hurry':
       if (draft.retryAtMs !== undefined) Object.assign(draft, { retryAtMs: nowMs, attempts: 0 });

@@ -23,6 +23,7 @@ test('defaults', () => {
     gracefulRestartSeconds: 120,
     isReflector: false,
     clusterId: undefined,
+    bfd: { enabled: true, intervalMs: 300, multiplier: 3 },
     maximumPaths: 16,
     tls: undefined,
     syncWaitMs: 5_000,
@@ -51,6 +52,8 @@ test.each([
   [['--listen-port', '65536'], /a port from 0 to 65535/],
   [['--etcd-node-prefix', 'nodes'], /a key prefix that begins and ends with \//],
   [['--node-name', 'a/b'], /--node-name "a\/b" contains a slash/],
+  [['--bfd-interval-milliseconds', '5'], /"5" is not accepted.*10 to 60000/],
+  [['--bfd-multiplier', '0'], /"0" is not accepted.*1 to 255/],
   [['--nonsense'], /unknown option '--nonsense'/],
 ])('%j', (argv, message) => {
   expect(() => readConfig(argv, {})).toThrow(

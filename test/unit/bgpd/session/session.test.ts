@@ -4,7 +4,7 @@
 import { describe, expect, test } from 'vitest';
 import { NOTIFICATION, notification } from '../../../../bgpd/session/notification.ts';
 import { nextDeadlineMs, SESSION_TIMES } from '../../../../bgpd/session/session-state.ts';
-import { HIGHER, KEEPALIVE, LOWER, Machine, OWN, UPDATE } from './session-machine.ts';
+import { HIGHER, KEEPALIVE, LOWER, Machine, OWN, openSent, UPDATE } from './session-machine.ts';
 
 describe('the way up', () => {
   test('dial, OPEN, KEEPALIVE, established', () => {
@@ -161,6 +161,23 @@ describe('the way down', () => {
     expect(machine.did).toEqual(['notification', 'close', 'down']);
     expect(machine.name).toBe('Idle');
     expect(nextDeadlineMs(machine.state)).toBeUndefined();
+  });
+
+  test('lost by another means: the peer is told with its code, and dialled again', () => {
+    const machine = new Machine().establish();
+    machine.on({ type: 'lost', notification: notification('bfdDown', 'detection time expired') });
+    expect(machine.did).toEqual(['notification', 'close', 'down']);
+    expect(machine.sent).toMatchObject({ notification: { code: 6, subcode: 10 } });
+    expect(machine.name).toBe('Active');
+    expect(machine.expire()).toBeLessThanOrEqual(SESSION_TIMES.connectRetry.firstMs);
+    expect(machine.did).toEqual(['dial']);
+  });
+
+  test('lost before it was established: the attempt goes on', () => {
+    const machine = openSent(new Machine());
+    const before = machine.state;
+    machine.on({ type: 'lost', notification: notification('bfdDown') });
+    expect([machine.did, machine.state]).toEqual([[], before]);
   });
 
   test('a session that was stable starts the back-off anew, one that was not does not', () => {

@@ -1,0 +1,134 @@
+// BFD as the rest of bgpd sees it: peers in, "this one died, seen at" out. The sessions live in a thread (worker.ts).
+//
+// A node whose thread cannot run (the port is taken) goes on without BFD and says so: stream end and hold timer remain.
+
+import { extname } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import type { Address } from '../../lib/net/address.ts';
+import { errorText } from '../../lib/run/exit.ts';
+import type { Logger } from '../../lib/run/log.ts';
+import type { BfdState } from '../../lib/wire/bfd.ts';
+import type { BfdCommand, BfdCounts, BfdReport, BfdWorkerData, BfdWorkerEvent } from './messages.ts';
+
+const SCRIPT = new URL(`./worker${extname(import.meta.url)}`, import.meta.url);
+
+/** How often a peer died by BFD, and when last. */
+export interface BfdHistory {
+  readonly downs: number;
+  /** Microseconds since the Unix epoch. */
+  readonly lastDownUnixUs?: bigint;
+  /** RFC 5880 section 4.1 diagnostic of the last one. */
+  readonly lastDiagnostic?: number;
+}
+
+export interface LivenessOptions extends BfdWorkerData {
+  readonly log: Logger;
+  /** A session changed; `detectedUnixUs` is the thread's stamp. */
+  readonly changed: (from: BfdState, report: BfdReport, detectedUnixUs: bigint) => void;
+  readonly counts: (counts: BfdCounts) => void;
+}
+
+export interface LivenessStatus {
+  readonly state: 'starting' | 'running' | 'failed' | 'stopped';
+  readonly detail?: string;
+}
+
+export class Liveness {
+  readonly #options: LivenessOptions;
+  readonly #worker: Worker;
+  readonly #reports = new Map<Address, BfdReport>();
+  readonly #histories = new Map<Address, BfdHistory>();
+  readonly #ended: Promise<void>;
+  #peers = '';
+  #status: LivenessStatus = { state: 'starting' };
+
+  /** Starts the thread. */
+  constructor(options: LivenessOptions) {
+    this.#options = options;
+    const { address, intervalMs, multiplier } = options;
+    const workerData: BfdWorkerData = { address, intervalMs, multiplier };
+    // A heap of its own that is small: its collections are short.
+    const resourceLimits = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 };
+    this.#worker = new Worker(SCRIPT, { workerData, name: 'bfd', resourceLimits });
+    this.#worker.on('message', (event: BfdWorkerEvent) => this.#take(event));
+    this.#worker.on('error', (error) => this.#fail(errorText(error)));
+    this.#ended = new Promise((resolve) => this.#worker.once('exit', () => resolve()));
+  }
+
+  get status(): LivenessStatus {
+    return this.#status;
+  }
+
+  /** The session with the peer of this address, as last heard; its history survives the session. */
+  session(peer: Address): { readonly report: BfdReport | undefined; readonly history: BfdHistory } {
+    return { report: this.#reports.get(peer), history: this.#histories.get(peer) ?? { downs: 0 } };
+  }
+
+  /** Sessions that are Up. */
+  get up(): number {
+    return [...this.#reports.values()].filter(({ state }) => state === 'Up').length;
+  }
+
+  /** Peers that are to have a session from now on. */
+  setPeers(addresses: readonly Address[]): void {
+    const sorted = [...new Set(addresses)].sort();
+    if (sorted.join() === this.#peers) return;
+    this.#peers = sorted.join();
+    for (const peer of this.#reports.keys()) if (!sorted.includes(peer)) this.#reports.delete(peer);
+    this.#say({ type: 'peers', addresses: sorted });
+  }
+
+  /** Tells the peers that BFD is switched off here, so that they do not take this node for dead; ends the thread. */
+  async stop(): Promise<void> {
+    if (this.#status.state !== 'failed') this.#status = { state: 'stopped' };
+    this.#say({ type: 'close' });
+    await this.#ended;
+  }
+
+  #say(command: BfdCommand): void {
+    this.#worker.postMessage(command);
+  }
+
+  #take(event: BfdWorkerEvent): void {
+    const { log, changed, counts } = this.#options;
+    if (this.#status.state === 'stopped') return;
+    switch (event.type) {
+      case 'opened':
+        this.#status = { state: 'running' };
+        log.info({ address: this.#options.address }, 'BFD runs');
+        break;
+      case 'refused':
+        this.#fail(event.message);
+        break;
+      case 'counts':
+        counts(event.counts);
+        break;
+      case 'negotiated':
+        if (this.#reports.has(event.report.peer)) this.#reports.set(event.report.peer, event.report);
+        break;
+      case 'changed':
+        // A session that ended here says a last word; it is of the past.
+        if (event.report.state === 'AdminDown') break;
+        this.#remember(event.from, event.report, event.detectedUnixUs);
+        changed(event.from, event.report, event.detectedUnixUs);
+        break;
+    }
+  }
+
+  #remember(from: BfdState, report: BfdReport, detectedUnixUs: bigint): void {
+    const { peer, state, diagnostic } = report;
+    this.#reports.set(peer, report);
+    if (from !== 'Up' || state !== 'Down') return;
+    const downs = (this.#histories.get(peer)?.downs ?? 0) + 1;
+    this.#histories.set(peer, { downs, lastDownUnixUs: detectedUnixUs, lastDiagnostic: diagnostic });
+  }
+
+  #fail(detail: string): void {
+    if (this.#status.state === 'stopped') return;
+    this.#status = { state: 'failed', detail };
+    this.#options.log.error(
+      { reason: detail },
+      'BFD does not run: only the hold timer finds a peer that died in silence',
+    );
+  }
+}

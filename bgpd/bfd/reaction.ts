@@ -1,0 +1,36 @@
+// What a change of a BFD session means to the BGP session with that peer (RFC 5882). Pure, and the only place that decides it.
+//
+// BFD that was never Up says nothing (section 3.2: a peer may not run it, or something filters UDP); BFD that the peer
+// switched off says nothing either (section 3.2: AdminDown is no failure of the path).
+
+import type { BfdState } from '../../lib/wire/bfd.ts';
+
+export interface BfdChange {
+  readonly from: BfdState;
+  readonly to: BfdState;
+  readonly remoteState: BfdState;
+  /** The C bit of both sides: BFD does not share the fate of the control plane. Never set by this implementation. */
+  readonly independent: boolean;
+}
+
+/** The BGP session as it is at the change. */
+export interface BgpStanding {
+  readonly established: boolean;
+  /** The session ended and its routes are kept for a peer that is restarting (RFC 4724 section 4.2). */
+  readonly keepsStale: boolean;
+}
+
+/**
+ * `dial`: the peer can be reached, do not wait with the next attempt. `end`: end the session, Cease with subcode BFD Down
+ * (RFC 9384). `drop-stale`: the forwarding plane of the restarting peer is gone too, its stale routes must go.
+ */
+export type Reaction = 'none' | 'dial' | 'end' | 'drop-stale';
+
+/** See `Reaction`. */
+export function reactionTo(change: BfdChange, { established, keepsStale }: BgpStanding): Reaction {
+  if (change.to === 'Up') return established ? 'none' : 'dial';
+  if (change.from !== 'Up' || change.remoteState === 'AdminDown') return 'none';
+  if (established) return 'end';
+  // Section 4.3.2: a BFD that restarts with its control plane says nothing of forwarding; the restart timer decides then.
+  return keepsStale && change.independent ? 'drop-stale' : 'none';
+}
