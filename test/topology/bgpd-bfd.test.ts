@@ -1,0 +1,113 @@
+// BFD between real bgpd processes in namespaces: silence is found in the detection time, with its own time as the cause's;
+// a busy main thread is not silence; what comes from further away than the link is not heard.
+
+import { afterEach, describe, expect, test } from 'vitest';
+import type { Cause } from '../../lib/feed/feed.ts';
+import { prefix } from '../../lib/net/prefix.ts';
+import { eventually } from '../eventually.ts';
+import { manyPrefixes } from './bgpd-cluster.ts';
+import { LivenessRig, type RigNode } from './liveness-rig.ts';
+
+const ROUTE = prefix('10.5.2.0/24');
+const LAB = ['--bfd-interval-milliseconds=50', '--bfd-multiplier=3'];
+
+let rig: LivenessRig | undefined;
+
+afterEach(() => rig?.remove());
+
+async function pair(flags: readonly string[], otherFlags = flags): Promise<readonly [RigNode, RigNode]> {
+  rig = await LivenessRig.make(2);
+  const [a, b] = [rig.node(1), rig.node(2)];
+  await Promise.all([a.begin([b], flags), b.begin([a], otherFlags, [ROUTE])]);
+  return [a, b];
+}
+
+function gone(node: RigNode): Promise<number> {
+  return eventually('the route is gone', () => node.view.groupOf(ROUTE) === undefined && performance.now(), {
+    intervalMs: 1,
+  });
+}
+
+async function present(node: RigNode): Promise<void> {
+  await eventually('the route is there', () => node.view.groupOf(ROUTE) !== undefined, { timeoutMs: 30_000 });
+}
+
+describe('silence', () => {
+  test.each([
+    ['50x3', LAB, 150],
+    ['300x3', [], 900],
+  ])('%s: found, the session ends with BFD Down, and all comes back by itself', async (name, flags, detectionMs) => {
+    const [a, b] = await pair(flags);
+    expect((await a.isUp(b, true)).bfd).toMatchObject({ remoteState: 'Up', downs: 0 });
+    await present(a);
+    await eventually('negotiated', async () => (await a.isUp(b, true)).bfd.detectionTimeMilliseconds === detectionMs);
+    await b.cut();
+    const cutMs = performance.now();
+    const tookMs = (await gone(a)) - cutMs;
+    console.log(`silent drop, ${name}: route withdrawn after ${tookMs.toFixed(0)} ms`);
+    expect(tookMs).toBeLessThan(detectionMs + 1_500);
+    const [peer] = await a.peers();
+    expect(peer?.whyDown).toBe('Cease, bfd down: detection time expired');
+    expect(peer?.bfd).toMatchObject({ state: 'Down', downs: 1, whyDown: 'detection time expired' });
+    expect(await a.http('/metrics')).toMatch(/^gingham_bgpd_bfd_downs_total 1$/m);
+    await b.mend();
+    await present(a);
+    await a.isUp(b, true);
+  });
+
+  test('the cause that goes down the feed has the time at which the thread saw it', async () => {
+    const [a, b] = await pair(LAB);
+    await a.isUp(b, true);
+    await present(a);
+    let cause: Cause | undefined;
+    a.onChange = (why) => {
+      cause ??= why;
+    };
+    await b.cut();
+    await gone(a);
+    expect(cause?.kind).toBe('bfd-down');
+    const [peer] = await a.peers();
+    const seen = peer?.bfd.lastDown ?? '';
+    expect(new Date(Number((cause?.detectedUnixUs ?? 0n) / 1000n)).toISOString()).toBe(seen);
+  });
+});
+
+test('a main thread that is busy for seconds is not silence: 100,000 routes come and go at 50x3', async () => {
+  const [a, b] = await pair(LAB);
+  await Promise.all([a.isUp(b, true), b.isUp(a, true)]);
+  const many = manyPrefixes(100_000);
+  for (let round = 0; round < 3; round++) {
+    b.flanneld.setRoutes(1, many);
+    await eventually('all are there', () => a.view.groupOf(many.at(-1) ?? ROUTE) !== undefined, { timeoutMs: 60_000 });
+    b.flanneld.withdraw(many);
+    await eventually('all are gone', () => a.view.groupOf(many.at(-1) ?? ROUTE) === undefined, { timeoutMs: 60_000 });
+  }
+  expect((await a.peers())[0]).toMatchObject({ sessions: 1, bfd: { state: 'Up', downs: 0 } });
+  expect((await b.peers())[0]).toMatchObject({ sessions: 1, bfd: { state: 'Up', downs: 0 } });
+});
+
+test('a side that does not offer BFD has none; one that stops tells, and is not counted as dead', async () => {
+  const [a, b] = await pair([], ['--bfd=false']);
+  expect((await a.isUp(b, false)).bfd.state).toBe('not offered by the peer');
+  await b.endBgpd('SIGTERM');
+  b.startBgpd([]);
+  expect((await a.isUp(b, true)).bfd.downs).toBe(0);
+  await b.endBgpd('SIGTERM');
+  await eventually('a has noticed', async () => (await a.peers())[0]?.state !== 'Established');
+  expect(a.output).not.toContain('bfd down');
+});
+
+test('a port that is taken: it says so and runs without', async () => {
+  rig = await LivenessRig.make(1);
+  const a = rig.node(1);
+  const blocker = a.spawn([
+    process.execPath,
+    '-e',
+    "require('dgram').createSocket('udp4').bind(3784, '192.0.2.1', () => console.log('blocked'))",
+  ]);
+  await eventually('the port is taken', () => a.output.includes('blocked'));
+  await a.begin([], []);
+  await eventually('bgpd has said so', () => a.output.includes('cannot receive on 192.0.2.1 port 3784: EADDRINUSE'));
+  expect(JSON.parse(await a.http('/status'))).toMatchObject({ bfd: { state: 'failed' } });
+  blocker.kill('SIGKILL');
+});
