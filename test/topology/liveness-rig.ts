@@ -208,6 +208,11 @@ export class RigNode {
     return child;
   }
 
+  /** A program that somebody else started ends with the rig too. */
+  adopt(child: ChildProcess): void {
+    this.#children.add(child);
+  }
+
   /** Sends bgpd a signal and waits for its end. */
   async endBgpd(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     const child = this.#bgpd;
