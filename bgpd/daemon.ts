@@ -17,7 +17,7 @@ import { type DaemonContext, ensureRunFolder, type RunningDaemon } from '../lib/
 import { Metrics, startStatusServer } from '../lib/run/status-server.ts';
 import type { BgpdConfig } from './config.ts';
 import { Node, type NodeOptions } from './node.ts';
-import { bgpdChecks, bgpdStatus, type StatusInput } from './status.ts';
+import { bgpdChecks, bgpdStatus, listRoutes, type StatusInput } from './status.ts';
 
 /** Starts bgpd. Rejects with `ExitError` where it cannot run. */
 export async function startBgpd(config: BgpdConfig, context: DaemonContext): Promise<RunningDaemon> {
@@ -61,7 +61,11 @@ export async function startBgpd(config: BgpdConfig, context: DaemonContext): Pro
     {
       checks: () => bgpdChecks(input()),
       status: () => bgpdStatus(input()),
-      actions: { '/drain': () => bringUp.drain(true), '/undrain': () => bringUp.drain(false) },
+      actions: {
+        '/drain': () => bringUp.drain(true),
+        '/undrain': () => bringUp.drain(false),
+        '/routes': async () => (bringUp.node === undefined ? [] : await listRoutes(bringUp.node.rib)),
+      },
     },
     metrics,
   );

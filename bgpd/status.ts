@@ -4,6 +4,7 @@
 
 import type { FeedClientStatus } from '../lib/feed/feed-client.ts';
 import type { FeedServerStatus } from '../lib/feed/feed-server.ts';
+import type { Prefix } from '../lib/net/prefix.ts';
 import type { ReadinessCheck } from '../lib/run/status-server.ts';
 import type { Node } from './node.ts';
 import type { StepName } from './rib/decision.ts';
@@ -11,6 +12,9 @@ import type { Rib } from './rib/rib.ts';
 
 /** Routes listed in /status. */
 const ROUTES_SHOWN = 1_000;
+
+/** Routes listed between two turns of the event loop. */
+const LIST_SLICE = 1_000;
 
 export interface StatusInput {
   readonly name: string;
@@ -103,20 +107,38 @@ function peersStatus(node: Node): readonly unknown[] {
   });
 }
 
+/** Every route, as in /status. Made in slices: keepalives are sent in between. */
+export async function listRoutes(rib: Rib): Promise<readonly unknown[]> {
+  const list: unknown[] = [];
+  // The prefixes as they are now: the table may change between two slices.
+  const prefixes = [...rib.prefixes()];
+  for (const [i, prefix] of prefixes.entries()) {
+    const entry = routeEntry(rib, prefix);
+    if (entry !== undefined) list.push(entry);
+    if (i % LIST_SLICE === LIST_SLICE - 1) await new Promise((resolve) => setImmediate(resolve));
+  }
+  return list;
+}
+
+function routeEntry(rib: Rib, prefix: Prefix): unknown {
+  const explanation = rib.explain(prefix);
+  if (explanation === undefined) return undefined;
+  const { best, multipath } = explanation.decision;
+  return {
+    prefix,
+    best: best === undefined ? null : { from: best.source.peer || 'this node', nextHop: best.attributes.nextHop },
+    nextHops: multipath.map((path) => path.attributes.nextHop),
+    candidates: explanation.verdicts.length,
+    reason: reasonOf(best !== undefined, explanation.decidedBy),
+  };
+}
+
 function routesStatus(rib: Rib): unknown {
   const shown: unknown[] = [];
   for (const prefix of rib.prefixes()) {
     if (shown.length === ROUTES_SHOWN) break;
-    const explanation = rib.explain(prefix);
-    if (explanation === undefined) continue;
-    const { best, multipath } = explanation.decision;
-    shown.push({
-      prefix,
-      best: best === undefined ? null : { from: best.source.peer || 'this node', nextHop: best.attributes.nextHop },
-      nextHops: multipath.map((path) => path.attributes.nextHop),
-      candidates: explanation.verdicts.length,
-      reason: reasonOf(best !== undefined, explanation.decidedBy),
-    });
+    const entry = routeEntry(rib, prefix);
+    if (entry !== undefined) shown.push(entry);
   }
   return { count: rib.size, attributeSets: rib.attributeSets, shown: shown.length, list: shown };
 }

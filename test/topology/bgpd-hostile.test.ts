@@ -18,9 +18,10 @@ import {
   type SessionResponse,
 } from '../../proto/gen/gingham/exchange/v1/exchange_pb.ts';
 import { eventually } from '../eventually.ts';
-import { HOSTILE_UPDATES } from '../unit/bgpd/session/hostile-messages.ts';
+import { HOSTILE_IN_CONTEXT, HOSTILE_UPDATES } from '../unit/bgpd/session/hostile-messages.ts';
 import { BgpdCluster, type BgpdNode, nodeAddress } from './bgpd-cluster.ts';
 
+const HOSTILE_LIVE = [...HOSTILE_UPDATES, ...HOSTILE_IN_CONTEXT];
 const TARGET = prefix('10.5.9.0/24');
 const NEXT_HOP = nodeAddress(9);
 const PATIENCE = { timeoutMs: 15_000, intervalMs: 2 };
@@ -98,7 +99,7 @@ afterAll(async () => {
   await cluster.stop();
 });
 
-test.each(HOSTILE_UPDATES)('$name', async ({ message, verdict }) => {
+test.each(HOSTILE_LIVE)('$name', async ({ message, verdict }) => {
   if (evil.ended) evil = await connected();
   evil.announce(TARGET);
   await dealtWith();
@@ -116,7 +117,7 @@ test.each(HOSTILE_UPDATES)('$name', async ({ message, verdict }) => {
 });
 
 test('it is all counted, and the daemon is as ready as ever', async () => {
-  const withdrawn = HOSTILE_UPDATES.filter(({ verdict }) => verdict === 'withdraw').length;
+  const withdrawn = HOSTILE_LIVE.filter(({ verdict }) => verdict === 'withdraw').length;
   expect(await bgpd.http('/metrics')).toMatch(new RegExp(`gingham_bgpd_updates_flawed_total ${withdrawn}\\b`));
   expect((await bgpd.status()).peers[0]).toMatchObject({ node: 'node9' });
 });

@@ -4,7 +4,12 @@
 // prefixes are gone and the session stays; `reset`: the session ends with this NOTIFICATION; `ok`: it is odd but valid.
 
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { AddressFamily, MessageSchema, Origin } from '../../../../proto/gen/gingham/exchange/v1/exchange_pb.ts';
+import {
+  AddressFamily,
+  MessageSchema,
+  Origin,
+  type RefreshKind,
+} from '../../../../proto/gen/gingham/exchange/v1/exchange_pb.ts';
 
 export type HostileVerdict = 'ok' | 'withdraw' | { readonly code: number; readonly subcode: number };
 
@@ -82,6 +87,23 @@ export const HOSTILE_UPDATES: readonly HostileCase[] = [
   attributes('the largest LOCAL_PREF and MED', { localPref: 0xffff_ffff, med: 0xffff_ffff }, 'ok'),
 ];
 
+/** Well-formed, and refused by what the receiver knows: it is router 127.0.0.2 of AS 64512, and the session is established. */
+export const HOSTILE_IN_CONTEXT: readonly HostileCase[] = [
+  attributes('our own AS in the path', { asPath: [64_512] }, 'withdraw'),
+  attributes('our own AS far back in the path', { asPath: [64_513, 64_514, 64_512] }, 'withdraw'),
+  attributes('our own ORIGINATOR_ID', { originatorId: Uint8Array.of(127, 0, 0, 2) }, 'withdraw'),
+  attributes('our own cluster id', { clusterList: [Uint8Array.of(127, 0, 0, 2)] }, 'withdraw'),
+  {
+    ...update('no LOCAL_PREF', {}, 'withdraw'),
+    message: bare({
+      family: AddressFamily.IPV4,
+      announced: NLRI,
+      attributes: { origin: Origin.IGP, nextHop: Uint8Array.of(10, 0, 0, 2) },
+    }),
+  },
+  open('OPEN twice', {}, { code: 5, subcode: 3 }),
+];
+
 /** Anything else. */
 export const HOSTILE_MESSAGES: readonly HostileCase[] = [
   { name: 'no body', message: {}, verdict: RESET.badMessageType },
@@ -89,6 +111,22 @@ export const HOSTILE_MESSAGES: readonly HostileCase[] = [
   open('OPEN without capabilities', { capabilities: {} }, 'ok'),
   open('OPEN with unknown families', { capabilities: { families: [77 as AddressFamily, AddressFamily.IPV4] } }, 'ok'),
   open('a storm of capabilities', { capabilities: { families: new Array(10_000).fill(AddressFamily.IPV6) } }, 'ok'),
+  open(
+    'graceful restart of absurd time and families',
+    {
+      capabilities: {
+        families: [AddressFamily.IPV4],
+        gracefulRestart: { restartTimeSeconds: 0xffff_ffff, families: new Array(10_000).fill(99) },
+      },
+    },
+    'ok',
+  ),
+  family('a good ROUTE-REFRESH', 'routeRefresh', AddressFamily.IPV4, 'ok'),
+  {
+    name: 'ROUTE-REFRESH of an unknown kind',
+    message: { body: { case: 'routeRefresh', value: { family: AddressFamily.IPV4, kind: 9 as RefreshKind } } },
+    verdict: RESET.badMessageType,
+  },
   open('router id missing', { routerId: new Uint8Array() }, RESET.badRouterId),
   open('router id zero', { routerId: new Uint8Array(4) }, RESET.badRouterId),
   open('router id of 16 bytes', { routerId: new Uint8Array(16).fill(1) }, RESET.badRouterId),
