@@ -58,32 +58,38 @@ interface World {
   nextLinkIndex: number;
 }
 
-it('ends with exactly what is wanted, and what is foreign', async () => {
-  await fc.assert(
-    fc.asyncProperty(fc.array(action, { minLength: 1, maxLength: 40 }), async (actions) => {
-      const feed = new FeedTable();
-      feed.markInSync();
-      const kernel = nodeKernel();
-      kernel.foreign(
-        foreignRoute('10.0.0.0/8', '192.0.2.66'),
-        foreignRoute('10.5.3.0/24', '192.0.2.66', { metric: 7 }),
-      );
-      const world: World = { kernel, feed, bench: startBench(kernel, feed), nextLinkIndex: 20 };
-      for (const each of actions) await perform(world, each);
-      await heal(world);
-      const { bench } = world;
-      expect(bench.failures).toEqual([]);
-      expect(new Set(forwarding(kernel))).toEqual(wanted(world));
-      expect(others(kernel)).toEqual(['10.0.0.0/8 metric 0', '10.5.3.0/24 metric 7', ...addedByOthers(actions)].sort());
-      expect(unusedNexthops(kernel)).toEqual([]);
-      kernel.clearRecords();
-      await bench.settle(60_000);
-      expect(kernel.writes).toEqual([]);
-      await bench.stop();
-    }),
-    { numRuns: RUNS },
-  );
-});
+it.each([false, true])(
+  'ends with exactly what is wanted, and what is foreign (own routes muted: %s)',
+  async (isMuted) => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(action, { minLength: 1, maxLength: 40 }), async (actions) => {
+        const feed = new FeedTable();
+        feed.markInSync();
+        const kernel = nodeKernel();
+        kernel.mutesOwnRoutes = isMuted;
+        kernel.foreign(
+          foreignRoute('10.0.0.0/8', '192.0.2.66'),
+          foreignRoute('10.5.3.0/24', '192.0.2.66', { metric: 7 }),
+        );
+        const world: World = { kernel, feed, bench: startBench(kernel, feed), nextLinkIndex: 20 };
+        for (const each of actions) await perform(world, each);
+        await heal(world);
+        const { bench } = world;
+        expect(bench.failures).toEqual([]);
+        expect(new Set(forwarding(kernel))).toEqual(wanted(world));
+        expect(others(kernel)).toEqual(
+          ['10.0.0.0/8 metric 0', '10.5.3.0/24 metric 7', ...addedByOthers(actions)].sort(),
+        );
+        expect(unusedNexthops(kernel)).toEqual([]);
+        kernel.clearRecords();
+        await bench.settle(60_000);
+        expect(kernel.writes).toEqual([]);
+        await bench.stop();
+      }),
+      { numRuns: RUNS },
+    );
+  },
+);
 
 async function perform(world: World, each: Action): Promise<void> {
   const { kernel, feed, bench } = world;

@@ -24,6 +24,8 @@ const SILENT = pino({ level: 'silent' });
 /** A machine that runs other tests as well takes its time to start a process. */
 const START_MS = 15_000;
 const OUTPUT_MAX = 60_000;
+/** Of one command: 100,000 routes are some megabytes. */
+const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
 
 let made = 0;
 
@@ -163,7 +165,9 @@ export class FelixNode {
 
   /** Runs `ip <words>` in the namespace; gives its standard output. */
   async ip(words: string): Promise<string> {
-    const { stdout } = await execute('ip', ['-n', this.namespace, ...words.split(' ')]);
+    const { stdout } = await execute('ip', ['-n', this.namespace, ...words.split(' ')], {
+      maxBuffer: OUTPUT_BYTES_MAX,
+    });
     return stdout;
   }
 
