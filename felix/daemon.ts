@@ -97,6 +97,7 @@ class Felix {
       podInterfaces: config.podInterfaces,
       kernel: world.kernel,
       nft: world.nft,
+      onState: (state) => this.#meters.traffic(state),
       clock: world.clock,
       log: context.log,
     });

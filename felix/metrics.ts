@@ -8,6 +8,7 @@ import type { Metrics } from '../lib/run/status-server.ts';
 import type { Drift } from './dataplane/kernel-table.ts';
 import type { PassSummary } from './dataplane/pass-record.ts';
 import type { RouteCounts } from './status.ts';
+import type { TrafficState } from './traffic/traffic-keeper.ts';
 
 const APPLY_BUCKETS = [0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 const LATENCY_BUCKETS = [0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10];
@@ -26,6 +27,8 @@ export interface FelixMetrics {
   /** Deletions that wait because the feed is stale. */
   heldDeletes(count: number): void;
   listings(count: number): void;
+  /** The traffic rules: in place or not, and how often they were put back. */
+  traffic(state: TrafficState): void;
 }
 
 export function felixMetrics(metrics: Metrics): FelixMetrics {
@@ -47,6 +50,9 @@ export function felixMetrics(metrics: Metrics): FelixMetrics {
   const losses = gauge('feed_losses', 'Times that a standing feed was lost');
   const held = gauge('deletes_held', 'Deletions that wait because the feed is stale');
   const resyncs = gauge('kernel_listings', 'Complete listings of the kernel so far');
+  const rules = gauge('traffic_rules_applied', '1 while the table inet gingham is as it should be');
+  const rulesRepaired = gauge('traffic_rules_repaired', 'Times that the table inet gingham was put back');
+  const dropping = gauge('foreign_forward_drops', 'Chains of others that drop forwarded packets by default');
   return {
     pass(summary) {
       written.inc({ kind: 'route', op: 'put' }, summary.routesPut);
@@ -77,6 +83,11 @@ export function felixMetrics(metrics: Metrics): FelixMetrics {
     },
     heldDeletes: (count) => held.set(count),
     listings: (count) => resyncs.set(count),
+    traffic({ state, repaired: times, othersDropForwarded }) {
+      rules.set(state === 'applied' ? 1 : 0);
+      rulesRepaired.set(times);
+      dropping.set(othersDropForwarded.length);
+    },
   };
 }
 

@@ -19,6 +19,7 @@ import { applyStep, type StepResult } from './apply-step.ts';
 import { KernelMirror } from './kernel-mirror.ts';
 import type { Drift } from './kernel-table.ts';
 import { PassRecord, type PassSummary } from './pass-record.ts';
+import { type StepAtWork, Watchdog } from './watchdog.ts';
 
 /** Least time between two listings, and as a multiple of their own: a link that flaps must not make felix only list. */
 const LISTING_GAP_MS = 20;
@@ -51,6 +52,8 @@ export interface ReconcilerState {
   readonly firstCleanPass: boolean;
   readonly listings: number;
   readonly lastError: string | undefined;
+  /** What is being done at this moment, and since when. */
+  readonly step: StepAtWork | undefined;
 }
 
 export class Reconciler {
@@ -58,6 +61,7 @@ export class Reconciler {
   readonly desired: DesiredState;
   readonly #options: ReconcilerOptions;
   readonly #record: PassRecord;
+  readonly #watchdog: Watchdog;
   #feedWasInSync = false;
   #running: Promise<void> | undefined;
   #again = false;
@@ -75,6 +79,11 @@ export class Reconciler {
   constructor(options: ReconcilerOptions) {
     this.#options = options;
     this.#record = new PassRecord(options.clock);
+    // A kernel that does not answer: felix ends, and is started again.
+    this.#watchdog = new Watchdog(options.clock, (error) => {
+      this.#lastError = error.message;
+      options.fail(error);
+    });
     this.mirror = new KernelMirror(options.kernel, options.clock, {
       linksChanged: (names, listed) => this.#linksChanged(names, listed),
       drifted: (drifts) => options.onDrift(drifts),
@@ -99,6 +108,7 @@ export class Reconciler {
       firstCleanPass: this.#firstCleanPass,
       listings: this.mirror.listings,
       lastError: this.#lastError,
+      step: this.#watchdog.at,
     };
   }
 
@@ -167,8 +177,9 @@ export class Reconciler {
     for (;;) {
       if (this.#stopped) return;
       if (this.#listingIsDue()) await this.#list();
-      await this.#settle();
-      const step = await applyStep(this.#options.kernel, this.mirror, !this.#options.holdsDeletes());
+      await this.#watchdog.watch('settle', () => this.#settle());
+      const mayDelete = !this.#options.holdsDeletes();
+      const step = await this.#watchdog.watch('write', () => applyStep(this.#options.kernel, this.mirror, mayDelete));
       if (step === undefined) break;
       this.#took(step);
     }
@@ -180,7 +191,7 @@ export class Reconciler {
   async #list(): Promise<void> {
     const wasListed = this.mirror.isListed;
     this.#listNow = false;
-    await this.mirror.list();
+    await this.#watchdog.watch('list', () => this.mirror.list());
     if (wasListed) return;
     this.desired.useNexthopObjects(this.mirror.hasNexthopObjects);
     const { log } = this.#options;

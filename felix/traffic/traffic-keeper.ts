@@ -51,6 +51,8 @@ export interface TrafficOptions {
   readonly nft: Nft;
   readonly clock: Clock;
   readonly log: Logger;
+  /** After each change of the state. */
+  readonly onState?: (state: TrafficState) => void;
 }
 
 export class TrafficKeeper {
@@ -231,6 +233,7 @@ export class TrafficKeeper {
 
   #is(change: Partial<TrafficState>): void {
     this.#state = { ...this.#state, ...change };
+    this.#options.onState?.(this.#state);
   }
 }
 

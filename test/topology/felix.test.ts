@@ -2,7 +2,7 @@
 //
 // And that a restart, however rude, changes nothing: `ip monitor` watches.
 
-import { stat } from 'node:fs/promises';
+import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FeedTable } from '../../lib/feed/feed-table.ts';
@@ -116,6 +116,11 @@ describe('felix on the real kernel', () => {
     ['an IPv6 route modified in place', '-6 route replace fd00:5:5::/64 via 2001:db8::9 proto 71'],
     ['an added route with our protocol', 'route add 10.99.0.0/16 via 192.0.2.9 proto 71'],
     ['an added route in another table', 'route add 10.99.0.0/16 via 192.0.2.9 table 77 proto 71'],
+    ['another device', 'route replace 10.5.2.0/24 via 10.5.2.0 dev u0 onlink proto 71'],
+    ['another MTU', 'route replace 10.5.2.0/24 via 10.5.2.0 dev flannel.1 onlink mtu 1300 proto 71'],
+    ['another source address', 'route replace 10.5.2.0/24 via 10.5.2.0 dev flannel.1 onlink src 10.5.1.0 proto 71'],
+    ['a second route of another metric', 'route add 10.5.2.0/24 via 192.0.2.9 metric 5 proto 71'],
+    ['another route type', 'route replace unreachable 10.5.2.0/24 proto 71'],
     ['an added nexthop object', 'nexthop add id 4711 via 192.0.2.9 dev u0 proto 71'],
   ])('repairs %s', async (_, change) => {
     await programmed();
@@ -127,6 +132,22 @@ describe('felix on the real kernel', () => {
     console.info(`repaired "ip ${change}" within ${tookMs.toFixed(0)} ms, the listings of the test included`);
     const drift = ['deleted', 'added', 'modified'].map((kind) => node.metric(`routes_repaired_total{kind="${kind}"}`));
     expect((await Promise.all(drift)).filter((count) => count !== undefined)).not.toEqual([]);
+  });
+
+  it('leaves 10,000 routes of others alone, and is not kept from its work by them', async () => {
+    await programmed();
+    const before = await node.fib();
+    const file = join(node.runFolder, 'foreign');
+    const lines = Array.from(
+      { length: 10_000 },
+      (_, i) => `route add 30.0.${i >> 8}.${i & 255}/32 via 192.0.2.9 proto 99`,
+    );
+    await writeFile(file, `${lines.join('\n')}\n`);
+    await node.run(`ip -batch ${file}`);
+    await node.ip('route del 10.5.2.0/24');
+    await eventually('it is as before', async () => (await node.fib()) === before, REPAIR);
+    expect((await node.ip('route show proto 99')).trim().split('\n')).toHaveLength(10_000);
+    expect(await node.metric('kernel_writes_total{kind="route",op="delete"}')).toBe(0);
   });
 
   it('repairs what the kernel removes in silence: all nexthop objects deleted by hand', async () => {
