@@ -102,6 +102,7 @@ function shown(): Record<string, string> {
   );
 }
 
+// Namespaces need CAP_SYS_ADMIN.
 describe.skipIf(process.getuid?.() !== 0)('the route suite on the real kernel (needs root)', () => {
   let leave: () => void;
 

@@ -1,4 +1,5 @@
-// The watchdog of the reconciler's steps, in virtual time.
+// The watchdog of the reconciler's steps, in virtual time: alone, and with a kernel that never answers.
+// A minute of waiting costs nothing here.
 
 import { describe, expect, it } from 'vitest';
 import { Watchdog } from '../../../felix/dataplane/watchdog.ts';
