@@ -121,7 +121,6 @@ class FibBench {
       changes_1000_ms: rounded(msOf('changes_1000'), 1),
       group_swap_ms: rounded(msOf('group_swap'), 2),
       rss_mb: rounded(this.#rssBytes / 2 ** 20, 0),
-      listings_for_writes: this.#listings,
     };
     const lines = [
       ...rows.map(
