@@ -65,7 +65,7 @@ function startPeer(index: number): void {
       if (established % 100 === 0 || established === peerCount) process.stdout.write(`established ${established}\n`);
       startNext();
     }
-    if (body?.case === 'update') prefixes += (body.value.announced.length - body.value.withdrawn.length) / NLRI_BYTES;
+    if (body?.case === 'update') prefixes += body.value.announced.length / NLRI_BYTES;
     if (prefixes < awaited || isDone || !isUp) return;
     isDone = true;
     if (++complete === peerCount) process.stdout.write('complete\n');
