@@ -27,9 +27,8 @@ const HOLD_SECONDS = 90;
 const NLRI_BYTES = 4;
 const OWN_ADDRESS = address('192.0.2.2');
 
-const [target = '', peerCount = 0, routeCount = 0, awaited = 0] = process.argv
-  .slice(2)
-  .map((text, i) => (i === 0 ? text : Number(text))) as [string, number, number, number];
+const [target = '', ...counts] = process.argv.slice(2);
+const [peerCount = 0, routeCount = 0, awaited = 0] = counts.map(Number);
 let next = 0;
 let established = 0;
 let complete = 0;
