@@ -65,3 +65,11 @@ test('records are compared by value, every field', () => {
 function wrong(change: Readonly<Record<string, unknown>>): string {
   return JSON.stringify({ ...RECORD, ...change });
 }
+
+test('BFD is offered, or not, or its field is wrong; whether it is offered is part of what a record says', () => {
+  const offering = { ...RECORD, bfd: true };
+  expect(decodeNodeRecord(PREFIX, KEY, encodeNodeRecord(offering))).toEqual(offering);
+  expect(decodeNodeRecord(PREFIX, KEY, JSON.stringify({ ...RECORD, bfd: 'yes' }))).toHaveProperty('error');
+  expect(sameNode(RECORD, offering)).toBe(false);
+  expect(sameNode(RECORD, { ...RECORD, bfd: false })).toBe(true);
+});
