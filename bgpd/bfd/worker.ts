@@ -11,6 +11,7 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { openDatagramSocket } from '../../lib/kernel/datagram-socket.ts';
 import { errnoName } from '../../lib/kernel/errno.ts';
 import { close } from '../../lib/kernel/syscalls.ts';
+import { makeThreadRealTime } from '../../lib/kernel/thread-priority.ts';
 import { type Address, familyOf, parseAddress } from '../../lib/net/address.ts';
 import { systemClock } from '../../lib/run/clock.ts';
 import { BfdEngine } from './engine.ts';
@@ -99,8 +100,10 @@ function adopt(address: Address, fd: number): Socket {
   return socket;
 }
 
-/** On Linux this is the priority of the calling thread alone. Without the privilege it stays as it is. */
+/** For the calling thread alone. Without the privilege it stays as it is. */
 function raisePriority(): void {
+  // Niceness only counts within a group of processes (autogroups, containers): real time is asked for first.
+  if (makeThreadRealTime() >= 0) return;
   try {
     setPriority(NICENESS);
   } catch {

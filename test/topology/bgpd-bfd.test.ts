@@ -72,8 +72,8 @@ describe('silence', () => {
   });
 });
 
-test('a main thread that is busy for seconds is not silence: 100,000 routes come and go at 50x3', async () => {
-  const [a, b] = await pair(LAB);
+test('a main thread that is busy for seconds is not silence: 100,000 routes come and go', async () => {
+  const [a, b] = await pair([]);
   await Promise.all([a.isUp(b, true), b.isUp(a, true)]);
   const many = manyPrefixes(100_000);
   for (let round = 0; round < 3; round++) {
