@@ -74,6 +74,11 @@ const SETTINGS = {
     'seconds',
     'How long peers keep the routes of this node while its bgpd is away; 0 turns graceful restart off, both ways.',
   ),
+  'graceful-restart-for': choice(
+    ['announced', 'any'],
+    'announced',
+    'Which ends of a session the routes of a peer outlive: a restart that it announced, or also a crash (RFC 4724).',
+  ),
   reflector: toggle(false, 'Reflect routes (RFC 4456): the other nodes then have sessions with reflectors only.'),
   'cluster-id': optionalAddress(
     'an IPv4 address other than 0.0.0.0',
@@ -122,6 +127,7 @@ export interface BgpdConfig {
   readonly holdTimeSeconds: number;
   /** 0: no graceful restart. */
   readonly gracefulRestartSeconds: number;
+  readonly gracefulRestartFor: 'announced' | 'any';
   readonly isReflector: boolean;
   readonly clusterId: RouterId | undefined;
   readonly bfd: BfdSettings;
@@ -153,6 +159,7 @@ export function readConfig(argv: readonly string[], env: Readonly<Record<string,
     listenPort: values['listen-port'],
     holdTimeSeconds: values['hold-time-seconds'],
     gracefulRestartSeconds: values['graceful-restart-seconds'],
+    gracefulRestartFor: values['graceful-restart-for'],
     isReflector: values.reflector,
     clusterId: values['cluster-id'] || undefined,
     bfd: bfdSettings(values),

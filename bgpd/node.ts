@@ -13,6 +13,7 @@ import type { Metrics } from '../lib/run/status-server.ts';
 import { PeerWatch, type WatchedPeer } from './bfd/peer-watch.ts';
 import { Causes } from './causes.ts';
 import type { BgpdConfig } from './config.ts';
+import { openOf, recordOf } from './identity.ts';
 import { Mesh } from './mesh/mesh.ts';
 import type { NodeRecord } from './mesh/node-record.ts';
 import { Registration } from './mesh/registration.ts';
@@ -21,10 +22,9 @@ import { type BgpdMetrics, bgpdMetrics } from './metrics.ts';
 import type { PeerRecord } from './peer-set.ts';
 import { dynamicPeer, importChanges, PeeringFile } from './peering.ts';
 import { NO_PEERING, type Peering, type StaticRoute } from './peering-file.ts';
-import { FAMILIES, type RouterId } from './rib/attributes.ts';
+import type { RouterId } from './rib/attributes.ts';
 import { Rib } from './rib/rib.ts';
 import { RibFeed } from './rib-feed.ts';
-import { type Open, PROTOCOL_VERSION } from './session/message.ts';
 import { notification } from './session/notification.ts';
 import { type Exchange, openExchange } from './session/route-exchange.ts';
 import { Speaker } from './speaker.ts';
@@ -100,7 +100,7 @@ export class Node {
     });
     this.speaker = new Speaker({
       dynamic: (open, remote, members) => dynamicPeer(this.#peering.current, open, remote, members),
-      open: this.#open(true),
+      open: openOf(config, this.routerId, true),
       rib: this.rib,
       ribFeed: this.#ribFeed,
       dialler: this.#exchange,
@@ -108,6 +108,7 @@ export class Node {
       causes: this.#causes,
       log: context.log,
       metrics: this.#metrics,
+      keepsAfterCrash: config.gracefulRestartFor === 'any',
       onSessions: () => {
         this.watch.follow();
         this.gate.check();
@@ -290,33 +291,10 @@ export class Node {
     if (now.length !== before.length || gone.length > 0) this.speaker.wakePeers();
   }
 
-  /** `restarted`: this daemon has not got the routes of its peers yet (RFC 4724 section 4.1). */
-  #open(restarted: boolean): Open {
-    const { asn, holdTimeSeconds, node, gracefulRestartSeconds } = this.#options.config;
-    // What felix has written goes on forwarding while this daemon is away: every family is preserved.
-    const gracefulRestart = {
-      restarted,
-      restartTimeSeconds: gracefulRestartSeconds,
-      families: FAMILIES,
-      preserved: FAMILIES,
-      notification: true,
-    };
-    const capabilities = {
-      families: FAMILIES,
-      routeRefresh: true,
-      enhancedRefresh: true,
-      ...(gracefulRestartSeconds > 0 && { gracefulRestart }),
-    };
-    return { version: PROTOCOL_VERSION, asn, holdTimeSeconds, routerId: this.routerId, node, capabilities };
-  }
-
   #record(): NodeRecord {
-    const { node: name, asn, isReflector, clusterId } = this.#options.config;
-    const role = isReflector
-      ? { reflectorOf: clusterId ?? this.routerId }
-      : clusterId !== undefined && { clientOf: clusterId };
-    const bfd = this.watch.offered && { bfd: true };
-    return { name, address: this.#address, port: this.#port, asn, routerId: this.routerId, ...role, ...bfd };
+    const { routerId } = this;
+    const here = { address: this.#address, port: this.#port, routerId, bfd: this.watch.offered };
+    return recordOf(this.#options.config, here);
   }
 
   *#watchedPeers(): Iterable<WatchedPeer> {
@@ -334,7 +312,7 @@ export class Node {
       registryListed: () => registry === undefined || (this.#mesh?.status().state ?? 'connecting') !== 'connecting',
       unsynced: () => [...this.speaker.unsynced(), ...this.#unmet()],
       open: (missing) => {
-        this.speaker.setOpen(this.#open(false));
+        this.speaker.setOpen(openOf(config, this.routerId, false));
         if (missing.length > 0) context.log.warn({ peers: missing }, 'in sync without the routes of some peers');
         table.markInSync();
         this.speaker.checkComplete();

@@ -5,19 +5,19 @@
 //
 // Feed first, then peers: what the own kernel does must not wait for what others are told.
 
-import type { Cause } from '../lib/feed/feed.ts';
 import type { Family } from '../lib/net/address.ts';
 import type { Clock } from '../lib/run/clock.ts';
 import type { Logger } from '../lib/run/log.ts';
 import type { Causes } from './causes.ts';
 import type { BgpdMetrics } from './metrics.ts';
+import { newPeerMemory, type PeerMemory } from './peer-memory.ts';
 import { type PeerRecord, PeerSet, type PeerSetOptions, type PrefixLimit } from './peer-set.ts';
 import type { Rib } from './rib/rib.ts';
 import type { GroupPolicies } from './rib/rib-peer.ts';
 import type { RibFeed } from './rib-feed.ts';
 import type { Dialler } from './session/connection.ts';
 import type { Message, Open, RefreshKind } from './session/message.ts';
-import { type Notification, notification, notificationText } from './session/notification.ts';
+import { type Notification, notification } from './session/notification.ts';
 import type { PeerOwner } from './session/peer.ts';
 import { keptAfter, StaleRoutes } from './stale-routes.ts';
 
@@ -36,34 +36,11 @@ export interface SpeakerOptions {
   readonly metrics: BgpdMetrics;
   /** A session came up or ended, or a peer's initial update is complete. */
   readonly onSessions: () => void;
+  /** Routes outlive any end of a session that graceful restart covers, not only one that the peer announced. */
+  readonly keepsAfterCrash: boolean;
   readonly dynamic: NonNullable<PeerSetOptions['dynamic']>;
   /** Whether END-OF-RIB may be sent: what this node announces is complete. */
   readonly isComplete: () => boolean;
-}
-
-/** What is remembered of a peer across its sessions. */
-interface PeerMemory {
-  everEstablished: boolean;
-  /** END-OF-RIB came for every negotiated family, in some session. */
-  everSynced: boolean;
-  /** Families whose END-OF-RIB the present session still owes. */
-  owed: ReadonlySet<Family>;
-  /** The session's start, to which routes of its initial update are due. */
-  upCause: Cause | undefined;
-  /** Its OPEN, while a session is established. */
-  open: Open | undefined;
-  /** Messages that go before any routes. */
-  readonly first: Message[];
-  /** Families whose END-OF-RIB waits until this node's table is complete. */
-  readonly endOfRibDue: Set<Family>;
-  /** Families of which a refresh is under way: it ends with EoRR. */
-  readonly refreshing: Set<Family>;
-  /** The prefix limit was said to be near, or passed. */
-  limitWarned: boolean;
-  /** Why the session is about to end, where that was seen outside of it. */
-  downCause: Cause | undefined;
-  flaws: number;
-  lastFlaw: string | undefined;
 }
 
 export class Speaker {
@@ -113,12 +90,6 @@ export class Speaker {
   setOpen(open: Open): void {
     this.#open = open;
     this.peers.setOpen(open);
-  }
-
-  /** The node of this peer is known to be dead: ends the session, and nothing of it is kept. */
-  forwardingLost(name: string, why: Notification = notification('bfdDown')): void {
-    this.peers.members.get(name)?.peer.reset(why);
-    this.#stale.end(name, notificationText(why));
   }
 
   /** What this node announces may be complete now. */
@@ -196,20 +167,7 @@ export class Speaker {
   #ownerOf(record: PeerRecord): PeerOwner {
     const { metrics, log } = this.#options;
     const { name } = record;
-    const memory: PeerMemory = {
-      everEstablished: false,
-      everSynced: false,
-      owed: new Set(),
-      upCause: undefined,
-      open: undefined,
-      first: [],
-      endOfRibDue: new Set(),
-      refreshing: new Set(),
-      limitWarned: false,
-      downCause: undefined,
-      flaws: 0,
-      lastFlaw: undefined,
-    };
+    const memory = newPeerMemory();
     this.#memory.set(name, memory);
     return {
       up: (open) => this.#up(record, memory, open),
@@ -250,7 +208,7 @@ export class Speaker {
   #down(name: string, memory: PeerMemory, reason: string, whyDown: Notification | undefined): void {
     const { rib, ribFeed, causes, log, metrics } = this.#options;
     const cause = memory.downCause ?? causes.make('peer-down');
-    const kept = keptAfter(this.#open, memory.open, whyDown);
+    const kept = keptAfter(this.#open, memory.open, whyDown, this.#options.keepsAfterCrash);
     ribFeed.publish(rib.peerDown(name, cause, kept.families), cause);
     this.#stale.keep(name, kept.families, kept.seconds);
     memory.owed = new Set();

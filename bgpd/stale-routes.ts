@@ -110,23 +110,28 @@ export class StaleRoutes {
 /**
  * Families whose routes outlive a session that ended like this, and for how long: what the peer promised in its OPEN, if
  * this node takes part. A NOTIFICATION keeps routes only where both said so, and never one that means it (RFC 8538).
+ * Without `afterCrash` only a restart that the peer announced keeps them: a broken connection may be a dead node.
  */
 export function keptAfter(
   own: Open,
   peer: Open | undefined,
   why: Notification | undefined,
+  afterCrash: boolean,
 ): { readonly families: readonly Family[]; readonly seconds: number } {
   const none = { families: [], seconds: 0 };
   const ours = own.capabilities.gracefulRestart;
   const theirs = peer?.capabilities.gracefulRestart;
   if (ours === undefined || theirs === undefined || theirs.restartTimeSeconds === 0) return none;
+  if (!afterCrash && !isKind(why, 'administrativeReset')) return none;
   if (why !== undefined) {
-    const forGood = FOR_GOOD.some((kind) => {
-      const { code, subcode } = NOTIFICATION[kind];
-      return why.code === code && why.subcode === subcode;
-    });
+    const forGood = FOR_GOOD.some((kind) => isKind(why, kind));
     if (forGood || !ours.notification || !theirs.notification) return none;
   }
   const families = theirs.families.filter((family) => own.capabilities.families.includes(family));
   return { families, seconds: theirs.restartTimeSeconds };
+}
+
+function isKind(why: Notification | undefined, kind: keyof typeof NOTIFICATION): boolean {
+  const { code, subcode } = NOTIFICATION[kind];
+  return why?.code === code && why.subcode === subcode;
 }

@@ -57,7 +57,7 @@ export function nodeKey(prefix: string, name: string): string {
 /** The record as it is stored. */
 export function encodeNodeRecord(record: NodeRecord): string {
   const { name, address, port, asn, routerId, reflectorOf, clientOf, bfd } = record;
-  return JSON.stringify({ name, address, port, asn, routerId, reflectorOf, clientOf, bfd });
+  return JSON.stringify({ name, address, port, asn, routerId, reflectorOf, clientOf, bfd: bfd || undefined });
 }
 
 /** The record at `key`; never throws. */

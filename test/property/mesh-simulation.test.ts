@@ -68,6 +68,9 @@ class SimNode {
         routes: none,
       },
       onSessions: none,
+      keepsAfterCrash: false,
+      dynamic: () => undefined,
+      isComplete: () => true,
     });
     this.#view.beginSync();
     this.#take({

@@ -8,6 +8,7 @@ import { BgpdCluster, type BgpdNode, manyPrefixes } from './bgpd-cluster.ts';
 
 const PREFIXES = manyPrefixes(500);
 const ANYCAST = prefix('10.99.0.0/24');
+const KEEPS = ['--graceful-restart-for=any'];
 const START = { timeoutMs: 30_000, intervalMs: 20 };
 
 let cluster: BgpdCluster;
@@ -85,8 +86,12 @@ test('a reflector: clients have one session each and everybody has every route, 
   expect((await reflector.status()).peers).toHaveLength(3);
 });
 
+/** With `any`, for a process that is killed announces nothing. */
 async function pair(flags: readonly string[] = []): Promise<readonly [BgpdNode, BgpdNode]> {
-  const [a, b] = await Promise.all([cluster.node(2, [3], flags), cluster.node(3, [2], flags)]);
+  const [a, b] = await Promise.all([
+    cluster.node(2, [3], [...KEEPS, ...flags]),
+    cluster.node(3, [2], [...KEEPS, ...flags]),
+  ]);
   b.originate(PREFIXES);
   await eventually('a has the routes', () => a.view.routeCount === PREFIXES.length, START);
   if (flags.length > 0) return [a, b];

@@ -21,6 +21,7 @@ test('defaults', () => {
     listenPort: 1790,
     holdTimeSeconds: 9,
     gracefulRestartSeconds: 120,
+    gracefulRestartFor: 'announced',
     isReflector: false,
     clusterId: undefined,
     bfd: { enabled: true, intervalMs: 300, multiplier: 3 },

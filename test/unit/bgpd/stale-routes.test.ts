@@ -1,4 +1,6 @@
 // How long routes outlive a session, peer by peer, in virtual time; and which ends of a session keep any.
+//
+// The first half is about time (StaleRoutes), the second about the decision (keptAfter).
 
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { Open } from '../../../bgpd/session/message.ts';
@@ -85,15 +87,24 @@ describe('which ends of a session keep routes', () => {
     ['BFD down', notification('bfdDown'), 0],
     ['prefix limit', notification('prefixLimitReached'), 0],
   ] as const)('%s', (_, why, seconds) => {
-    expect(keptAfter(openOf(GRACEFUL), openOf(GRACEFUL), why).seconds).toBe(seconds);
+    expect(keptAfter(openOf(GRACEFUL), openOf(GRACEFUL), why, true).seconds).toBe(seconds);
+  });
+
+  test.each([
+    ['the connection broke', undefined, 0],
+    ['hold timer', notification('holdTimerExpired'), 0],
+    ['administrative reset', notification('administrativeReset'), 60],
+    ['administrative shutdown', notification('administrativeShutdown'), 0],
+  ] as const)('only what was announced: %s', (_, why, seconds) => {
+    expect(keptAfter(openOf(GRACEFUL), openOf(GRACEFUL), why, false).seconds).toBe(seconds);
   });
 
   test('both must take part, and both for a NOTIFICATION (the N bit)', () => {
     const silent = openOf({ ...GRACEFUL, notification: false });
-    expect(keptAfter(openOf(undefined), openOf(GRACEFUL), undefined).seconds).toBe(0);
-    expect(keptAfter(openOf(GRACEFUL), openOf(undefined), undefined).seconds).toBe(0);
-    expect(keptAfter(openOf(GRACEFUL), silent, undefined).seconds).toBe(60);
-    expect(keptAfter(openOf(GRACEFUL), silent, notification('holdTimerExpired')).seconds).toBe(0);
+    expect(keptAfter(openOf(undefined), openOf(GRACEFUL), undefined, true).seconds).toBe(0);
+    expect(keptAfter(openOf(GRACEFUL), openOf(undefined), undefined, true).seconds).toBe(0);
+    expect(keptAfter(openOf(GRACEFUL), silent, undefined, true).seconds).toBe(60);
+    expect(keptAfter(openOf(GRACEFUL), silent, notification('holdTimerExpired'), true).seconds).toBe(0);
   });
 });
 

@@ -1,0 +1,39 @@
+// What this node says of itself: in the OPEN of each session, and in its record in the registry. Both are made of the
+// settings and of what is known by the time they are sent; nothing here sends.
+
+import type { Address } from '../lib/net/address.ts';
+import type { BgpdConfig } from './config.ts';
+import type { NodeRecord } from './mesh/node-record.ts';
+import { FAMILIES, type RouterId } from './rib/attributes.ts';
+import { type Open, PROTOCOL_VERSION } from './session/message.ts';
+
+/** The OPEN. `restarted`: this daemon has not got the routes of its peers yet (RFC 4724 section 4.1). */
+export function openOf(config: BgpdConfig, routerId: RouterId, restarted: boolean): Open {
+  const { asn, holdTimeSeconds, node, gracefulRestartSeconds } = config;
+  // What felix has written goes on forwarding while this daemon is away: every family is preserved.
+  const gracefulRestart = {
+    restarted,
+    restartTimeSeconds: gracefulRestartSeconds,
+    families: FAMILIES,
+    preserved: FAMILIES,
+    notification: true,
+  };
+  const capabilities = {
+    families: FAMILIES,
+    routeRefresh: true,
+    enhancedRefresh: true,
+    ...(gracefulRestartSeconds > 0 && { gracefulRestart }),
+  };
+  return { version: PROTOCOL_VERSION, asn, holdTimeSeconds, routerId, node, capabilities };
+}
+
+/** The record. `bfd`: this node runs BFD at its address. */
+export function recordOf(
+  { node: name, asn, isReflector, clusterId }: BgpdConfig,
+  { address, port, routerId, bfd }: { address: Address; port: number; routerId: RouterId; bfd: boolean },
+): NodeRecord {
+  const role = isReflector
+    ? { reflectorOf: clusterId ?? routerId }
+    : clusterId !== undefined && { clientOf: clusterId };
+  return { name, address, port, asn, routerId, ...role, ...(bfd && { bfd }) };
+}
