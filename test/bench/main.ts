@@ -8,9 +8,10 @@ import { EXIT, ExitError } from '../../lib/run/exit.ts';
 import { runMain } from '../../lib/run/lifecycle.ts';
 import type { Bench } from './bench.ts';
 import { DATAPLANE } from './dataplane.ts';
+import { LEASES } from './leases.ts';
 import { TABLE_REPLACE } from './table-replace.ts';
 
-const BENCHES: readonly Bench[] = [DATAPLANE, TABLE_REPLACE];
+const BENCHES: readonly Bench[] = [DATAPLANE, TABLE_REPLACE, LEASES];
 
 await runMain(async () => {
   // Debian keeps ip in sbin, which a user's PATH may lack even after becoming root.
