@@ -87,7 +87,7 @@ const SETTINGS = {
   ),
   'routes-from-bgpd': toggle(
     true,
-    'With udp and ipip: take from bgpd, once its socket is in the run folder, which node has which prefix.',
+    'Where flanneld carries packets: take from bgpd, once its socket is there, which node has which prefix.',
   ),
   'status-address': text('127.0.0.1', 'Address of the status server (/healthz, /readyz, /metrics, /status).'),
   'status-port': {

@@ -48,7 +48,8 @@ export async function startFlanneld(config: FlanneldConfig, context: DaemonConte
     const { openDataPlane } = await import('./dataplane/open-data-plane.ts');
     return openDataPlane(plane, { ...options, tuning: config.tuning });
   };
-  return runFlanneld(config, context, { registry, kernel, clock: systemClock, openPlane });
+  const reconnect = (reason: string): void => registry.reconnect(reason);
+  return runFlanneld(config, context, { registry, kernel, clock: systemClock, openPlane, reconnect });
 }
 
 /** As `startFlanneld`, with these parts, which it closes at the end. */

@@ -19,6 +19,8 @@ export interface NodeSources {
   readonly clock: Clock;
   /** CLOCK_BOOTTIME, milliseconds; the machine's where absent. */
   readonly bootMs?: () => number;
+  /** Gives up the connections to etcd: this node's address is another. */
+  readonly reconnect?: (reason: string) => void;
 }
 
 /** Begins; `text` is what the running network config was read from. The returned function ends it. */
@@ -28,7 +30,7 @@ export async function followNode(
   facts: NodeFacts,
   tenure: Tenure,
   { log, signal }: DaemonContext,
-  { registry, kernel, clock, bootMs }: NodeSources,
+  { registry, kernel, clock, bootMs, reconnect }: NodeSources,
   view: FlanneldView,
 ): Promise<() => Promise<void>> {
   const key = configKey(config);
@@ -47,6 +49,7 @@ export async function followNode(
     (sleptMs) => {
       log.warn({ sleptSeconds: Math.round(sleptMs / 1000) }, 'this machine slept: looking at the lease');
       view.sleeps = (view.sleeps ?? 0) + 1;
+      reconnect?.('this machine slept');
       tenure.holder.slept(sleptMs);
     },
     bootMs,
@@ -55,7 +58,12 @@ export async function followNode(
     ...{ kernel, clock, log, view },
     underlay: facts.underlay,
     wish: () => underlayWish(config, facts.network, kernel),
-    onChange: (underlay) => tenure.setUnderlay(underlay),
+    onChange(underlay) {
+      // What goes out from an address that is gone is never answered.
+      if (underlay.local !== facts.underlay.local)
+        reconnect?.(`moved from ${facts.underlay.local} to ${underlay.local}`);
+      tenure.setUnderlay(underlay);
+    },
   });
   return async () => {
     endSleepWatch();

@@ -29,7 +29,7 @@ export interface PeerWatchOptions {
   readonly table: FeedTable;
   readonly feed: LeaseFeed;
   readonly backend: Backend;
-  readonly terms: LeaseTerms;
+  readonly terms: Pick<LeaseTerms, 'etcdPrefix' | 'nodeName' | 'publicIps'>;
   readonly log: Logger;
   readonly clock: Clock;
   readonly metrics: Metrics;

@@ -1,9 +1,9 @@
-// Who has each prefix that felix may route into a TUN of ours, from bgpd's RouteFeed: what the leases do not say.
+// Who has each prefix that felix may route into a device of ours, from bgpd's RouteFeed: what the leases do not say.
 //
-// A TUN shows the data plane a packet and not the route that brought it there, so that the plane needs a table of its own
-// (`udp`, `ipip` in user space). In routed mode that table is bgpd's Loc-RIB: watched here as felix watches it, and by the
-// same rules, so that nothing is routed into the device that has no owner. Without bgpd (flannel mode) its socket is not
-// there, and the leases are all there is.
+// A TUN (`udp`, `ipip`) shows the data plane a packet and not the route that brought it there, so that the plane needs a
+// table of its own; and every plane asks whether an inner source belongs to the node that sent the packet. In routed mode
+// that table is bgpd's Loc-RIB: watched here as felix watches it, and by the same rules, so that nothing is routed into
+// the device that has no owner. Without bgpd (flannel mode) its socket is not there, and the leases are all there is.
 //
 // The confusing thing: a route to several nodes names none. Its next hops do: their gateways are the first addresses of
 // the nodes' subnets (tunnelHop), or underlay addresses where DirectRouting is on.

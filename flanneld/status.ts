@@ -100,6 +100,7 @@ export function flanneldStatus(view: FlanneldView): unknown {
       ...(peer.refused === undefined ? {} : { refused: peer.refused }),
     })),
     ...(view.owners === undefined ? {} : { routesFromBgpd: view.owners() }),
+    dataPlane: backend?.planeIo ?? null,
     drops: backend?.drops() ?? null,
   };
 }

@@ -10,7 +10,7 @@ import type { Address } from '../../lib/net/address.ts';
 import type { Prefix } from '../../lib/net/prefix.ts';
 import type { Clock } from '../../lib/run/clock.ts';
 import type { Logger } from '../../lib/run/log.ts';
-import type { PlaneRoute } from '../dataplane/data-plane.ts';
+import type { DataPlane, PlaneRoute } from '../dataplane/data-plane.ts';
 import type { Lease, LeaseAttributes } from '../lease/lease.ts';
 import type { BackendConfig } from '../lease/network-config.ts';
 import type { Underlay } from '../underlay.ts';
@@ -77,10 +77,12 @@ export interface Backend extends BackendPeers {
   readonly deviceName: string | undefined;
   /** Largest packet that fits the overlay: what pods get. */
   readonly mtuBytes: number;
+  /** The driver of a user-space plane that is open, why that one, and what it could switch on. */
+  readonly planeIo?: DataPlane['io'] | undefined;
 
   /**
-   * Takes changes of who has which prefix, from the cluster's routing; `undefined` where a packet's next hop says that
-   * and the device needs no table of prefixes.
+   * Takes changes of who has which prefix, from the cluster's routing: a user-space plane checks inner sources by it, and
+   * forwards by it where it has a TUN. `undefined` where the kernel forwards.
    */
   readonly setRoutes: ((routes: readonly PlaneRoute[]) => void) | undefined;
 
@@ -99,6 +101,6 @@ export interface Backend extends BackendPeers {
   /** Follows a change of this node without a new start. */
   update(change: NodeChange): void;
 
-  /** Stops; a kernel device stays and goes on forwarding, a user-space one goes. */
+  /** Stops; the device stays where it can, a kernel one goes on forwarding. */
   stop(): Promise<void>;
 }

@@ -12,7 +12,7 @@
 import { type Address, familyOf } from '../../lib/net/address.ts';
 import { prefixAddress, prefixFamily } from '../../lib/net/prefix.ts';
 import { EXIT, ExitError } from '../../lib/run/exit.ts';
-import type { OpenDataPlane, PlaneIoChoice, PlaneRoute } from '../dataplane/data-plane.ts';
+import type { DataPlane, OpenDataPlane, PlaneIoChoice, PlaneRoute } from '../dataplane/data-plane.ts';
 import { type Lease, type LeaseAttributes, leaseSubnets } from '../lease/lease.ts';
 import type { IpipConfig } from '../lease/network-config.ts';
 import type { Underlay } from '../underlay.ts';
@@ -113,6 +113,10 @@ export class IpipBackend implements Backend {
 
   problem(): string | undefined {
     return this.#device === undefined ? 'not started' : this.#device.device.problem;
+  }
+
+  get planeIo(): DataPlane['io'] | undefined {
+    return this.#device?.by === 'flanneld' ? this.#device.device.io : undefined;
   }
 
   drops(): Readonly<Record<string, number>> | undefined {

@@ -74,6 +74,11 @@ export class PlaneDevice {
     return this.#broken ?? this.#device.problem;
   }
 
+  /** The driver in use; `undefined` where no plane is open. */
+  get io(): DataPlane['io'] | undefined {
+    return this.#plane?.io;
+  }
+
   /** Packets dropped since `start`, by reason. */
   get drops(): Readonly<Record<string, number>> {
     const drops = { ...this.#pastDrops };

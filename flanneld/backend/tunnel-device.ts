@@ -177,7 +177,10 @@ export class TunnelDevice {
     if (found !== undefined && (create === undefined || isCompatible(found, this.#spec))) {
       const isSame =
         found.mtuBytes === mtuBytes && found.up && found.alias === ALIAS && (mac === undefined || found.mac === mac);
-      if (!isSame) await applyAll(kernel, [{ op: 'put', kind: 'link', link: wanted }]);
+      // Not the MAC address where it is right: to set it, the same one too, flushes every neighbour.
+      const { mac: _mac, ...rest } = wanted;
+      const change = found.mac === mac ? rest : wanted;
+      if (!isSame) await applyAll(kernel, [{ op: 'put', kind: 'link', link: change }]);
       return found.index;
     }
     if (create === undefined) return undefined;

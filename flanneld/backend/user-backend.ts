@@ -5,7 +5,7 @@
 
 import { familyOf } from '../../lib/net/address.ts';
 import { prefixAddress } from '../../lib/net/prefix.ts';
-import type { OpenDataPlane, PlaneConfig, PlaneIoChoice } from '../dataplane/data-plane.ts';
+import type { DataPlane, OpenDataPlane, PlaneConfig, PlaneIoChoice, PlaneRoute } from '../dataplane/data-plane.ts';
 import { type Lease, type LeaseAttributes, leaseSubnets } from '../lease/lease.ts';
 import type { BackendConfig } from '../lease/network-config.ts';
 import type { Underlay } from '../underlay.ts';
@@ -24,7 +24,7 @@ const UDP_DEVICE = 'flannel0';
 export class UserBackend implements Backend {
   readonly name: 'vxlan-user' | 'udp';
   readonly deviceName: string;
-  readonly setRoutes: Backend['setRoutes'];
+  readonly setRoutes = (routes: readonly PlaneRoute[]): void => this.#device?.setRoutes(routes);
   #config: UserConfig;
   readonly #context: BackendContext;
   readonly #plane: { readonly open: OpenDataPlane; readonly io: PlaneIoChoice };
@@ -52,7 +52,10 @@ export class UserBackend implements Backend {
       stateOf: (peer, offered) => this.#stateOf(peer, offered),
       onChange: (keys) => context.onChange(keys),
     });
-    this.setRoutes = config.type === 'vxlan' ? undefined : (routes) => this.#device?.setRoutes(routes);
+  }
+
+  get planeIo(): DataPlane['io'] | undefined {
+    return this.#device?.io;
   }
 
   get mtuBytes(): number {

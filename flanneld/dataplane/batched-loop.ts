@@ -30,17 +30,17 @@ const BATCHES_PER_ROUND = 4;
 /** Rounds between two looks for commands while there is traffic. */
 const ROUNDS_PER_LOOK = 16;
 /** Commands per look: each is some ten microseconds of work, all of them together well below a millisecond. */
-export const COMMANDS_PER_LOOK = 16;
+export const COMMANDS_PER_LOOK = 8;
 const POLL_TIMEOUT_MS = 100;
 const STATS_INTERVAL_MS = 50;
 /** After so long without a packet, traffic has paused. */
 const PAUSE_MS = 2;
 /** Entries of the poll vector. */
-const POLLED = { tun: 0, socket: 1, wake: 2, count: 3 } as const;
+const POLLED = { tun: 0, socket: 1, wake: 2, second: 3, count: 4 } as const;
 
 export interface LoopDescriptors {
   readonly tun: number;
-  /** The first one receives; all of them send. */
+  /** The first one receives; all of them send. Of `ipip` both receive: IPv4 and IPv6 inside. */
   readonly sockets: readonly number[];
   /** Readable when there are commands on `port`. */
   readonly wake: number;
@@ -52,6 +52,8 @@ export class BatchedLoop {
   readonly #core: PlaneCore;
   readonly #transmit: BatchedTransmit;
   readonly #receive: BatchedReceive;
+  /** Of `ipip`, from the second socket. */
+  readonly #receiveSecond: BatchedReceive | undefined;
   readonly #arena: Arena;
   readonly #stats: Float64Array;
   readonly #tun: number;
@@ -73,9 +75,10 @@ export class BatchedLoop {
     { offloads, busyPollUs }: { readonly offloads: ReadonlySet<Offload>; readonly busyPollUs: number },
     stats: Float64Array,
   ) {
-    const [socket = -1] = sockets;
+    const [socket = -1, second = -1] = sockets;
+    const isIpip = config.mode === 'ipip';
     this.#tun = tun;
-    const arena = new Arena(ARENA_BYTES + sockets.length * ARENA_BYTES_PER_SOCKET);
+    const arena = new Arena(ARENA_BYTES * (isIpip ? 2 : 1) + sockets.length * ARENA_BYTES_PER_SOCKET);
     this.#arena = arena;
     this.#table = new ForwardingTable(config.ownSubnets);
     this.#core = new PlaneCore(config, this.#table);
@@ -88,16 +91,22 @@ export class BatchedLoop {
     const batches = sockets.map(
       (fd) => new MessageBatch(arena, calls, counters, { socket: fd, family, headroom, gso }),
     );
-    this.#transmit = new BatchedTransmit(arena, calls, this.#core, { writer, batches, tun });
+    const out = { writer, batches, tun, byFamily: isIpip };
+    this.#transmit = new BatchedTransmit(arena, calls, this.#core, out);
     const slots = new MessageSlots(arena, calls, socket);
     this.#receive = new BatchedReceive(arena, this.#core, slots, writer, offloads.has('uso'));
+    if (isIpip) {
+      const slotsOfSecond = new MessageSlots(arena, calls, second);
+      this.#receiveSecond = new BatchedReceive(arena, this.#core, slotsOfSecond, writer, offloads.has('uso'));
+    }
     this.#stats = stats;
     this.#busyPollMs = busyPollUs / 1000;
     this.#wakeFd = wake;
     this.#port = port;
     this.#wakeAt = arena.take(8);
     this.#pollAt = arena.take(POLLED.count * POLLFD.length);
-    for (const [i, fd] of [tun, socket, wake].entries()) {
+    // Poll looks at no entry whose descriptor is below 0.
+    for (const [i, fd] of [tun, socket, wake, isIpip ? second : -1].entries()) {
       arena.setInt32(this.#pollAt + i * POLLFD.length + POLLFD.fd, fd);
       arena.setUint16(this.#pollAt + i * POLLFD.length + POLLFD.events, POLL_IN);
     }
@@ -109,12 +118,14 @@ export class BatchedLoop {
       this.#wait();
       let canSend = this.#isReady(POLLED.tun);
       let canReceive = this.#isReady(POLLED.socket);
-      for (let round = 0; (canSend || canReceive) && round < ROUNDS_PER_LOOK; round++) {
+      let canReceiveSecond = this.#isReady(POLLED.second);
+      for (let round = 0; (canSend || canReceive || canReceiveSecond) && round < ROUNDS_PER_LOOK; round++) {
         const nowMs = performance.now();
         this.#isStale = true;
         for (let i = 0; canSend && i < BATCHES_PER_ROUND; i++) canSend = this.#transmit.pump(nowMs);
         for (let i = 0; canReceive && i < BATCHES_PER_ROUND; i++) canReceive = this.#receive.pump();
-        const isIdle = !canSend && !canReceive;
+        if (canReceiveSecond) canReceiveSecond = this.#receiveSecond?.pump() ?? false;
+        const isIdle = !canSend && !canReceive && !canReceiveSecond;
         if (nowMs - this.#publishedMs > (isIdle ? PAUSE_MS : STATS_INTERVAL_MS)) this.#publish(nowMs);
       }
       if (this.#hasMore || this.#isReady(POLLED.wake)) this.#obey();

@@ -52,7 +52,8 @@ export async function openBatchedPlane(config: PlaneConfig, options: OpenOptions
   const closeAll = async (): Promise<void> => {
     await Promise.all(threads.map((thread) => thread.close()));
   };
-  const { workers = 1 } = options.tuning ?? {};
+  // Each raw socket would get each packet.
+  const { workers = 1 } = config.mode === 'ipip' ? {} : (options.tuning ?? {});
   try {
     for (let i = 0; i < workers; i++) {
       const opening = i > 0 ? 'join' : options.adopt === true ? 'adopt' : 'make';

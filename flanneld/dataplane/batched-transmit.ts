@@ -42,8 +42,9 @@ export class BatchedTransmit {
   readonly #calls: PacketCalls;
   readonly #core: PlaneCore;
   readonly #writer: DeviceWriter;
-  /** One for each source port. */
+  /** One for each source port; or, `byFamily`, one for IPv4 and one for IPv6. */
   readonly #batches: readonly MessageBatch[];
+  readonly #isByFamily: boolean;
   readonly #tun: number;
   readonly #linkLength: number;
   readonly #tcp = new TcpSegmenter();
@@ -56,13 +57,19 @@ export class BatchedTransmit {
     arena: Arena,
     calls: PacketCalls,
     core: PlaneCore,
-    out: { readonly writer: DeviceWriter; readonly batches: readonly MessageBatch[]; readonly tun: number },
+    out: {
+      readonly writer: DeviceWriter;
+      readonly batches: readonly MessageBatch[];
+      readonly tun: number;
+      readonly byFamily?: boolean;
+    },
   ) {
     this.#arena = arena;
     this.#calls = calls;
     this.#core = core;
     this.#writer = out.writer;
     this.#batches = out.batches;
+    this.#isByFamily = out.byFamily ?? false;
     this.#tun = out.tun;
     this.#linkLength = core.headroom === 0 ? 0 : ETHERNET_LENGTH;
     this.#framesAt = arena.take(FRAMES_BYTES);
@@ -152,6 +159,7 @@ export class BatchedTransmit {
   /** The batch of the flow that the packet at `at` belongs to: all its packets leave from one port, in order. */
   #batchOf(at: number): MessageBatch {
     const count = this.#batches.length;
+    if (this.#isByFamily) return this.#batches[(this.#arena.bytes[at] as number) >> 4 === 6 ? 1 : 0] as MessageBatch;
     const index = count === 1 ? 0 : flowHash(this.#arena.bytes, at) % count;
     return this.#batches[index] as MessageBatch;
   }

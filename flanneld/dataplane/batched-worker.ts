@@ -11,6 +11,7 @@ import type { BatchedEvent, BatchedWorkerData } from './batched-messages.ts';
 import type { PlaneConfig } from './data-plane.ts';
 import { openOffloadSocket } from './offload-socket.ts';
 import { describeOffloads, findMessageCalls, type Offload, setDeviceOffloads } from './offloads.ts';
+import { openIpipDescriptors } from './tuntap-raw-socket.ts';
 
 const port = parentPort as MessagePort;
 const say = (event: BatchedEvent): void => port.postMessage(event);
@@ -19,7 +20,7 @@ main(workerData as BatchedWorkerData);
 
 interface Opened {
   readonly tun: number;
-  /** The plane's own, then those that only send, from other source ports. */
+  /** The plane's own, then those that only send, from other source ports; of `ipip` one for each family inside. */
   readonly sockets: readonly number[];
   readonly offloads: ReadonlySet<Offload>;
 }
@@ -57,6 +58,11 @@ function openAll({ config, tuning, opening }: BatchedWorkerData): Opened {
   const sockets: number[] = [];
   try {
     const offloads = new Set(setDeviceOffloads(tun, wanted));
+    if (config.mode === 'ipip') {
+      const raw = openIpipDescriptors(config.localAddress);
+      for (const offload of findMessageCalls(raw[0], wanted)) offloads.add(offload);
+      return { tun, sockets: raw, offloads };
+    }
     const wish = { udpSegment: wanted('udp-segment'), udpGro: wanted('udp-gro'), zeroChecksum };
     const first = openOffloadSocket(config.localAddress, config.port, { ...wish, isShared: workers > 1 });
     sockets.push(first.fd);

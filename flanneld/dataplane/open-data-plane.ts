@@ -8,7 +8,6 @@ import type { DataPlane, OpenOptions, PlaneConfig } from './data-plane.ts';
 
 /** See `OpenDataPlane`. */
 export async function openDataPlane(config: PlaneConfig, options: OpenOptions): Promise<DataPlane> {
-  if (config.mode === 'ipip') return openIpip(config, options);
   if (options.io === 'tuntap') return openTuntap(config, options, 'asked for with --io');
   if (options.io === 'batched') return openBatched(config, options, 'asked for with --io');
   try {
@@ -18,14 +17,6 @@ export async function openDataPlane(config: PlaneConfig, options: OpenOptions): 
     // What both drivers need fails again, and then with the words of the one that was tried last.
     return openTuntap(config, options, `batched does not work here: ${errorText(error)}`);
   }
-}
-
-/** Raw sockets are the tuntap driver's: they have neither segmentation nor coalescing to gain from batches. */
-async function openIpip(config: PlaneConfig, options: OpenOptions): Promise<DataPlane> {
-  if (options.io === 'batched') {
-    throw new ExitError(EXIT.usage, 'the backend ipip has no batched driver: use --io auto or tuntap');
-  }
-  return openTuntap(config, options, options.io === 'auto' ? 'the driver that has raw sockets' : 'asked for with --io');
 }
 
 async function openTuntap(config: PlaneConfig, options: OpenOptions, why: string): Promise<DataPlane> {

@@ -22,7 +22,7 @@ export async function openTuntapIo(config: PlaneConfig): Promise<PlaneIo> {
   const device = await openTuntapDevice(config.mode === 'vxlan' ? 'tap' : 'tun', config.deviceName);
   try {
     const { mode, localAddress, port } = config;
-    const socket = mode === 'ipip' ? await openIpipSocket(localAddress) : await openUdpSocket(localAddress, port);
+    const socket = mode === 'ipip' ? openIpipSocket(localAddress) : await openUdpSocket(localAddress, port);
     return new TuntapIo(device, socket);
   } catch (error) {
     await device.close();

@@ -32,16 +32,28 @@ interface RawSocket {
   unwatch: () => void;
 }
 
-/** Rejects with `ExitError` (environment): no CAP_NET_RAW, an address that is not this node's, IPv6. */
-export async function openIpipSocket(localAddress: Address): Promise<PlaneSocket> {
+/** Throws `ExitError` (environment) as `openIpipDescriptors`. */
+export function openIpipSocket(localAddress: Address): PlaneSocket {
+  const [first, second] = openIpipDescriptors(localAddress);
+  return new IpipSocket({
+    4: { fd: first, tos: 0, unwatch: () => undefined },
+    6: { fd: second, tos: 0, unwatch: () => undefined },
+  });
+}
+
+/**
+ * Two non-blocking raw sockets: for IPv4 inside, for IPv6 inside. Throws `ExitError` (environment): no CAP_NET_RAW, an
+ * address that is not this node's, IPv6.
+ */
+export function openIpipDescriptors(localAddress: Address): readonly [number, number] {
   if (familyOf(localAddress) !== 4) {
     throw new ExitError(EXIT.environment, `ipip needs an IPv4 underlay, and ${localAddress} is IPv6: use vxlan or udp`);
   }
   const first = open(PROTOCOL.ipv4, localAddress);
   try {
-    return new IpipSocket({ 4: first, 6: open(PROTOCOL.ipv6, localAddress) });
+    return [first, open(PROTOCOL.ipv6, localAddress)];
   } catch (error) {
-    close(first.fd);
+    close(first);
     throw error;
   }
 }
@@ -125,9 +137,9 @@ class IpipSocket implements PlaneSocket {
   }
 }
 
-function open(protocol: number, localAddress: Address): RawSocket {
+function open(protocol: number, localAddress: Address): number {
   const fd = openRawSocket(protocol, addressBytes(localAddress), SOCKET_BUFFER_BYTES);
-  if (fd >= 0) return { fd, tos: 0, unwatch: () => undefined };
+  if (fd >= 0) return fd;
   const code = errnoName(-fd);
   const reason = code === 'EPERM' ? 'not permitted (needs the capability NET_RAW)' : code;
   throw new ExitError(

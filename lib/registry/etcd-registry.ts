@@ -2,18 +2,17 @@
 //
 // Of etcd3 only the message types and the gRPC clients are used, not its pool, leases or watchers. Its keepalive notices
 // a lost lease only when its stream restarts, its watcher cannot tell a silent stream from a quiet one, its pool retries
-// without a deadline and makes a channel for each authentication. Here every call has a deadline, a member that fails is
-// left for the next, a token is fetched once, and watches are supervised by watch-supervisor.ts.
+// without a deadline and makes a channel for each authentication. Here calls go over etcd-connection.ts, which has a
+// deadline for each and leaves a member that fails, and watches are supervised by watch-supervisor.ts.
 //
 // A write whose answer got lost may have happened. It is sent again with the same etcd lease, so that finding our own
 // lease on the key means that it had.
 
-import { type ChannelCredentials, type Client, Metadata } from '@grpc/grpc-js';
+import { Channel, type ChannelCredentials, type ChannelOptions } from '@grpc/grpc-js';
 import { Host } from 'etcd3/lib/connection-pool.js';
 // Not from 'etcd3' itself, which loads its locks, elections and namespaces too.
 import {
   AuthClient,
-  type ICallable,
   type ICompare,
   type IKeyValue,
   type ITxnRequest,
@@ -23,8 +22,9 @@ import {
   WatchClient,
 } from 'etcd3/lib/rpc.js';
 import { type Clock, systemClock } from '../run/clock.ts';
+import { type ConnectionOptions, EtcdConnection } from './etcd-connection.ts';
 import { channelCredentials, type TlsFiles } from './etcd-credentials.ts';
-import { isStaleToken, registryError } from './etcd-error.ts';
+import { registryError } from './etcd-error.ts';
 import {
   CANDIDATES_MAX,
   type Candidate,
@@ -37,8 +37,6 @@ import {
 } from './registry.ts';
 import { type StreamSink, superviseWatch, WATCH_TIMES, type WatchStream, type WatchTimes } from './watch-supervisor.ts';
 
-const CALL_TIMEOUT_MS = 3_000;
-
 const CHANNEL_OPTIONS = {
   'grpc.initial_reconnect_backoff_ms': 100,
   'grpc.max_reconnect_backoff_ms': 2_000,
@@ -47,146 +45,42 @@ const CHANNEL_OPTIONS = {
   'grpc.keepalive_timeout_ms': 3_000,
   // 5,000 leases are 2 MB; the default of 4 MB is near.
   'grpc.max_receive_message_length': 64 << 20,
+  // Else a connection that was given up would be found again by the next channel.
+  'grpc.use_local_subchannel_pool': 1,
 };
 
-export interface EtcdRegistryOptions {
-  /** `http://host:port`, or all `https://`; calls go to one of them until it fails. */
-  readonly endpoints: readonly string[];
+export interface EtcdRegistryOptions extends ConnectionOptions {
   readonly tls?: TlsFiles;
-  readonly user?: { readonly name: string; readonly password: string };
-  readonly callTimeoutMs?: number;
   readonly watchTimes?: WatchTimes;
   readonly clock?: Clock;
 }
 
+export interface ReconnectingRegistry extends Registry {
+  /** Gives up every connection: this machine's address is another, and nobody answers to the former one. */
+  reconnect(reason: string): void;
+}
+
 /** Opens a registry; nothing is sent yet. Throws `ExitError` where a TLS file cannot be read. */
-export async function openEtcdRegistry(options: EtcdRegistryOptions): Promise<Registry> {
+export async function openEtcdRegistry(options: EtcdRegistryOptions): Promise<ReconnectingRegistry> {
   return new EtcdRegistry(options, await channelCredentials(options));
 }
 
-type Method = (
-  request: unknown,
-  metadata: Metadata,
-  options: { deadline: number },
-  done: (error: Error | null, answer: unknown) => void,
-) => { cancel(): void };
-
-/** One gRPC client per member, one member in use: how etcd3's RPC classes reach etcd. */
-class EtcdConnection implements ICallable<Host> {
-  readonly callOptionsFactory = undefined;
-  readonly #hosts: readonly { readonly host: Host; readonly endpoint: string }[];
-  readonly #timeoutMs: number;
-  readonly #user: EtcdRegistryOptions['user'];
-  readonly #calls = new Set<{ cancel(): void }>();
-  #current: number;
-  #token: Promise<string> | undefined;
-
-  constructor(options: EtcdRegistryOptions, channel: ChannelCredentials) {
-    this.#hosts = options.endpoints.map((endpoint) => ({
-      endpoint,
-      host: new Host(endpoint, channel, CHANNEL_OPTIONS),
-    }));
-    this.#timeoutMs = options.callTimeoutMs ?? CALL_TIMEOUT_MS;
-    this.#user = options.user;
-    // Spread the nodes over the members.
-    this.#current = Math.floor(Math.random() * this.#hosts.length);
-  }
-
-  /** Tries each member once, beginning with the one in use. */
-  async exec<T>(service: 'KV' | 'Lease' | 'Auth', method: string, params: unknown): Promise<T> {
-    let failure = new RegistryError('unavailable', 'etcd: no endpoint was given');
-    for (let attempt = 0; attempt < this.#hosts.length; attempt++) {
-      try {
-        return await this.withConnection(service, ({ client, metadata }) =>
-          this.#call<T>(client, method, params, metadata),
-        );
-      } catch (error) {
-        failure = error as RegistryError;
-        if (failure.code === 'refused') throw failure;
-      }
-    }
-    throw failure;
-  }
-
-  /** Runs `use` on the member in use, with a token where a user was given; leaves that member where it does not answer. */
-  async withConnection<R>(
-    service: 'KV' | 'Lease' | 'Auth' | 'Watch',
-    use: (args: { resource: Host; client: Client; metadata: Metadata }) => Promise<R> | R,
-  ): Promise<R> {
-    const index = this.#current;
-    const member = this.#hosts[index];
-    if (member === undefined) throw new RegistryError('unavailable', 'etcd: no endpoint was given');
-    for (let retried = false; ; retried = true) {
-      try {
-        const metadata = new Metadata();
-        // A member cut off from its quorum ends a watch instead of keeping it in ignorance.
-        if (service === 'Watch') metadata.set('hasleader', 'true');
-        if (service !== 'Auth' && this.#user !== undefined) metadata.set('token', await this.#authenticate());
-        return await use({ resource: member.host, client: member.host.getServiceClient(service), metadata });
-      } catch (thrown) {
-        const error = registryError(thrown, member.endpoint);
-        if (error.code === 'unavailable' && this.#current === index) this.#current = (index + 1) % this.#hosts.length;
-        if (retried || this.#user === undefined || !isStaleToken(error)) throw error;
-        this.#token = undefined;
-      }
-    }
-  }
-
-  /** Called by etcd3's WatchClient also for a stream that we cancelled: it means nothing here. */
-  markFailed(): void {}
-
-  /** Leaves the member in use. */
-  rotate(): void {
-    this.#current = (this.#current + 1) % this.#hosts.length;
-  }
-
-  close(): void {
-    for (const call of this.#calls) call.cancel();
-    for (const { host } of this.#hosts) host.close();
-  }
-
-  #authenticate(): Promise<string> {
-    if (this.#token === undefined) {
-      const asked = new AuthClient(this).authenticate(this.#user ?? {}).then((answer) => answer.token);
-      asked.catch(() => {
-        this.#token = undefined;
-      });
-      this.#token = asked;
-    }
-    return this.#token;
-  }
-
-  #call<T>(client: Client, method: string, params: unknown, metadata: Metadata): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const invoke = (client as unknown as Record<string, Method>)[method];
-      if (invoke === undefined) return reject(new TypeError(`etcd has no method ${method}`));
-      const call = invoke.call(
-        client,
-        params,
-        metadata,
-        { deadline: Date.now() + this.#timeoutMs },
-        (error, answer) => {
-          this.#calls.delete(call);
-          if (error === null) resolve(answer as T);
-          else reject(error);
-        },
-      );
-      this.#calls.add(call);
-    });
-  }
-}
-
-class EtcdRegistry implements Registry {
-  readonly #connection: EtcdConnection;
+class EtcdRegistry implements ReconnectingRegistry {
+  readonly #connection: EtcdConnection<Host>;
   readonly #kv: KVClient;
   readonly #lease: LeaseClient;
   readonly #watch: WatchClient;
   readonly #clock: Clock;
   readonly #watchTimes: WatchTimes;
   readonly #closing = new AbortController();
+  /** Of each open watch: gives it up. */
+  readonly #watches = new Set<(reason: string) => void>();
 
   constructor(options: EtcdRegistryOptions, channel: ChannelCredentials) {
-    this.#connection = new EtcdConnection(options, channel);
+    this.#connection = new EtcdConnection<Host>(options, {
+      makeHost: (endpoint) => new Host(endpoint, channel, oneChannel(endpoint, channel)),
+      authenticate: async (connection, user) => (await new AuthClient(connection).authenticate(user)).token,
+    });
     this.#kv = new KVClient(this.#connection);
     this.#lease = new LeaseClient(this.#connection);
     this.#watch = new WatchClient(this.#connection);
@@ -280,6 +174,11 @@ class EtcdRegistry implements Registry {
     void superviseWatch(source, listener, this.#clock, this.#watchTimes, either);
   }
 
+  reconnect(reason: string): void {
+    this.#connection.reset();
+    for (const giveUp of [...this.#watches]) giveUp(reason);
+  }
+
   async close(): Promise<void> {
     this.#closing.abort();
     this.#connection.close();
@@ -288,6 +187,8 @@ class EtcdRegistry implements Registry {
   async #open(prefix: string, after: bigint, sink: StreamSink): Promise<WatchStream> {
     const stream = await this.#watch.watch();
     let closed = false;
+    const giveUp = (reason: string): void => sink.end({ type: 'failed', reason });
+    this.#watches.add(giveUp);
     stream.on('error', (error) => {
       if (closed) return;
       this.#connection.rotate();
@@ -307,8 +208,9 @@ class EtcdRegistry implements Registry {
     stream.write({ create_request: { ...rangeOf(prefix), start_revision: String(after + 1n) } });
     return {
       probe: () => stream.write({ progress_request: {} }),
-      close() {
+      close: () => {
         closed = true;
+        this.#watches.delete(giveUp);
         stream.cancel();
       },
     };
@@ -323,6 +225,13 @@ class EtcdRegistry implements Registry {
       if (!(error instanceof RegistryError)) throw error;
     }
   }
+}
+
+/** Options by which all services of a member share one channel, and so one connection. */
+function oneChannel(endpoint: string, secrets: ChannelCredentials): ChannelOptions {
+  const target = endpoint.replace(/^https?:\/\//, '');
+  const shared = { channelOverride: new Channel(target, secrets, CHANNEL_OPTIONS) };
+  return { ...CHANNEL_OPTIONS, ...(shared as unknown as ChannelOptions) };
 }
 
 function entryOf(kv: IKeyValue): Entry {

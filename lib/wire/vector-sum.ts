@@ -55,7 +55,7 @@ const BODY = [
 
 /** `\0asm`, version 1; then sections: types, imports (the memory), functions, exports, code. */
 function moduleBytes(pages: number): Uint8Array {
-  const name = (text: string): number[] => [text.length, ...[...text].map((letter) => letter.charCodeAt(0))];
+  const name = (text: string): number[] => [text.length, ...Array.from(text, (letter) => letter.charCodeAt(0))];
   return Uint8Array.of(
     ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
     ...section(1, [1, TYPE.function, 2, TYPE.i32, TYPE.i32, 1, TYPE.i32]),

@@ -39,6 +39,13 @@ export const ROWS: readonly Row[] = [
   variant('without-offloads', { without: OFFLOADS }),
 ];
 
+export interface RaiseOptions {
+  /** Flags of node for the processes of our backends. */
+  readonly nodeFlags: readonly string[];
+  /** Of all programs that take part: below 0, they come before what else runs on the machine. */
+  readonly niceness: number;
+}
+
 /** A row in place: the pair, whom to talk to, and the processes that carry packets. */
 export interface StandingRow {
   readonly pair: NodePair;
@@ -47,16 +54,16 @@ export interface StandingRow {
   readonly carriers: readonly number[];
 }
 
-/** Puts a row in place with this inner MTU; `nodeFlags` are for the processes of our backends. The caller removes it. */
-export async function raise(row: Row, mtuBytes: number, nodeFlags: readonly string[]): Promise<StandingRow> {
+/** Puts a row in place with this inner MTU. The caller removes it. */
+export async function raise(row: Row, mtuBytes: number, how: RaiseOptions): Promise<StandingRow> {
   const { tunnel } = row;
   if (tunnel === undefined) {
-    const pair = await NodePair.make(mtuBytes);
+    const pair = await NodePair.make(mtuBytes, how.niceness);
     return { pair, target: pair.nodes[1].underlay, carriers: [] };
   }
   const isUdp = tunnel !== 'by-hand' && tunnel.type === 'udp';
   const underlayMtuBytes = mtuBytes + (isUdp ? UDP_OVERHEAD_BYTES : VXLAN_OVERHEAD_BYTES);
-  const pair = await NodePair.make(underlayMtuBytes);
+  const pair = await NodePair.make(underlayMtuBytes, how.niceness);
   try {
     const [a, b] = pair.nodes;
     const carriers: number[] = [];
@@ -65,7 +72,7 @@ export async function raise(row: Row, mtuBytes: number, nodeFlags: readonly stri
       [b, a],
     ] as const) {
       if (tunnel === 'by-hand') await makeByHand(own, other, mtuBytes);
-      else carriers.push(await startBackend(pair, { ...tunnel, own, other, underlayMtuBytes }, nodeFlags));
+      else carriers.push(await startBackend(pair, { ...tunnel, own, other, underlayMtuBytes }, how.nodeFlags));
     }
     await routeBoth(pair, isUdp);
     return { pair, target: b.overlay, carriers };

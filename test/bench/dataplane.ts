@@ -6,12 +6,12 @@
 
 import { EXIT, ExitError } from '../../lib/run/exit.ts';
 import { type Bench, type BenchResult, countOption, readOptions } from './bench.ts';
-import { ROWS, type Row, raise, type StandingRow } from './dataplane-rows.ts';
+import { type RaiseOptions, ROWS, type Row, raise, type StandingRow } from './dataplane-rows.ts';
 import { median, rounded } from './statistics.ts';
 import { measurePing, measureSmallPackets, measureTcp, startServer } from './traffic.ts';
 
 const MTUS_BYTES = [1450, 8950];
-const OPTIONS = ['seconds', 'rounds', 'only', 'mtu', 'measure', 'profile'] as const;
+const OPTIONS = ['seconds', 'rounds', 'only', 'mtu', 'measure', 'profile', 'nice'] as const;
 const MEASURES = ['tcp1', 'tcp4', 'udp64', 'ping'] as const;
 type Measure = (typeof MEASURES)[number];
 
@@ -45,14 +45,13 @@ interface Plan {
   readonly rows: readonly Row[];
   readonly mtusBytes: readonly number[];
   readonly measures: readonly Measure[];
-  /** Flags of node for our processes. */
-  readonly nodeFlags: readonly string[];
+  readonly how: RaiseOptions;
 }
 
 export const DATAPLANE: Bench = {
   name: 'dataplane',
   summary:
-    'throughput, small packets, round trips and CPU of every backend (--seconds, --rounds, --only, --mtu, --measure, --profile)',
+    'throughput, small packets, round trips and CPU of every backend (--seconds, --rounds, --only, --mtu, --measure, --profile, --nice)',
   run: runDataplane,
 };
 
@@ -89,8 +88,17 @@ function readPlan(args: readonly string[]): Plan {
     rows: ROWS.filter(({ name }) => only.includes(name)),
     mtusBytes: chosen('mtu', options.mtu, MTUS_BYTES.map(String)).map(Number),
     measures: chosen('measure', options.measure, MEASURES),
-    nodeFlags: options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profile}`],
+    how: {
+      nodeFlags: options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profile}`],
+      niceness: readNiceness(options.nice),
+    },
   };
+}
+
+function readNiceness(text: string | undefined): number {
+  const value = Number(text ?? 0);
+  if (Number.isInteger(value) && value >= -20 && value <= 19) return value;
+  throw new ExitError(EXIT.usage, `--nice "${text}" is not accepted; accepted: a whole number from -20 to 19`);
 }
 
 /** A list such as `a,b`, all of which must be accepted; all where nothing was given. */
@@ -113,16 +121,20 @@ async function measureAll(
   const samples = new Map<string, Sample[]>(plan.rows.map(({ name }) => [name, []]));
   try {
     for (const row of plan.rows) {
-      const raised = await raise(row, mtuBytes, plan.nodeFlags);
+      const raised = await raise(row, mtuBytes, plan.how);
       standing.set(row.name, raised);
       await startServer(raised);
     }
     for (let round = 1; round <= plan.rounds; round++) {
-      for (const [name, row] of standing) {
-        signal.throwIfAborted();
-        const sample = await measureRow(row, plan, signal);
-        samples.get(name)?.push(sample);
-        say(`MTU ${mtuBytes}, round ${round} of ${plan.rounds}, ${name}: ${JSON.stringify(medians([sample]))}`);
+      // One measure of all rows after the other, so that what is compared was measured close together.
+      for (const { name } of plan.rows) samples.get(name)?.push({});
+      for (const measure of plan.measures) {
+        for (const [name, row] of standing) {
+          signal.throwIfAborted();
+          const taken = await take(measure, row, plan.seconds, signal);
+          Object.assign(samples.get(name)?.at(-1) ?? {}, taken);
+          say(`MTU ${mtuBytes}, round ${round} of ${plan.rounds}, ${name}: ${JSON.stringify(taken)}`);
+        }
       }
     }
     return samples;
@@ -131,28 +143,21 @@ async function measureAll(
   }
 }
 
-async function measureRow(row: StandingRow, { measures, seconds }: Plan, signal: AbortSignal): Promise<Sample> {
-  const sample: Sample = {};
-  for (const measure of measures) {
-    switch (measure) {
-      case 'tcp1': {
-        const { gbps, cpuSecondsPerGb } = await measureTcp(row, 1, seconds, signal);
-        Object.assign(sample, { tcp1_gbps: gbps, cpu_s_per_gb: cpuSecondsPerGb });
-        break;
-      }
-      case 'tcp4':
-        sample.tcp4_gbps = (await measureTcp(row, 4, seconds, signal)).gbps;
-        break;
-      case 'udp64':
-        sample.udp64_pps = await measureSmallPackets(row, seconds, signal);
-        break;
-      case 'ping': {
-        const { averageUs, p99Us } = await measurePing(row, signal);
-        Object.assign(sample, { ping_avg_us: averageUs, ping_p99_us: p99Us });
-      }
+async function take(measure: Measure, row: StandingRow, seconds: number, signal: AbortSignal): Promise<Sample> {
+  switch (measure) {
+    case 'tcp1': {
+      const { gbps, cpuSecondsPerGb } = await measureTcp(row, 1, seconds, signal);
+      return { tcp1_gbps: gbps, cpu_s_per_gb: cpuSecondsPerGb };
+    }
+    case 'tcp4':
+      return { tcp4_gbps: (await measureTcp(row, 4, seconds, signal)).gbps };
+    case 'udp64':
+      return { udp64_pps: await measureSmallPackets(row, seconds, signal) };
+    case 'ping': {
+      const { averageUs, p99Us } = await measurePing(row, signal);
+      return { ping_avg_us: averageUs, ping_p99_us: p99Us };
     }
   }
-  return sample;
 }
 
 function medians(samples: readonly Sample[]): Record<Figure, number | null> {
@@ -197,11 +202,15 @@ function asText(rows: readonly Record<string, unknown>[], ratios: Readonly<Recor
     line('', figures),
     ...rows.map((row) =>
       line(
-        String(row['name']),
-        figures.map((figure) => String(row[figure] ?? '-')),
+        text(row['name']),
+        figures.map((figure) => text(row[figure])),
       ),
     ),
     '',
     ...Object.entries(ratios).map(([name, value]) => `${name.padEnd(50)}${String(value ?? '-').padStart(10)}`),
   ].join('\n');
+}
+
+function text(value: unknown): string {
+  return typeof value === 'string' || typeof value === 'number' ? `${value}` : '-';
 }

@@ -32,15 +32,17 @@ export interface Program {
 
 export class NodePair {
   readonly nodes: readonly [BenchNode, BenchNode];
+  readonly #niceness: number;
   readonly #programs: Program[] = [];
 
-  private constructor(name: string) {
+  private constructor(name: string, niceness: number) {
+    this.#niceness = niceness;
     this.nodes = [benchNode(name, 1), benchNode(name, 2)];
   }
 
-  /** Makes both namespaces and the cable, with this MTU. */
-  static async make(mtuBytes: number): Promise<NodePair> {
-    const pair = new NodePair(`ghb${process.pid}x${made++}`);
+  /** Makes both namespaces and the cable, with this MTU; what runs in them runs at this niceness. */
+  static async make(mtuBytes: number, niceness = 0): Promise<NodePair> {
+    const pair = new NodePair(`ghb${process.pid}x${made++}`, niceness);
     const [a, b] = pair.nodes;
     try {
       for (const { namespace } of pair.nodes) await execute('ip', ['netns', 'add', namespace]);
@@ -59,11 +61,19 @@ export class NodePair {
 
   /** Starts a program in a namespace of this pair and waits until a line that it prints has `ready` in it. */
   async start(node: BenchNode, words: readonly string[], ready: string): Promise<Program> {
-    const child = spawn('ip', ['netns', 'exec', node.namespace, ...words], { stdio: ['pipe', 'pipe', 'pipe'] });
+    const nice = ['nice', '-n', String(this.#niceness)];
+    const child = spawn('ip', ['netns', 'exec', node.namespace, ...nice, ...words], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
     const program = { pid: child.pid ?? 0, stop: () => stop(child) };
     this.#programs.push(program);
     await untilLine(child, words, ready);
     return program;
+  }
+
+  /** Runs a measuring command in the first node; gives its standard output. */
+  run(command: string, signal: AbortSignal): Promise<string> {
+    return inside(this.nodes[0], `nice -n ${this.#niceness} ${command}`, signal);
   }
 
   async remove(): Promise<void> {

@@ -6,7 +6,6 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 import type { StandingRow } from './dataplane-rows.ts';
-import { inside } from './node-pair.ts';
 import { mean, percentile } from './statistics.ts';
 
 const SMALL_PACKET_BYTES = 64;
@@ -61,13 +60,13 @@ export async function measurePing(
   { pair, target }: StandingRow,
   signal: AbortSignal,
 ): Promise<{ readonly averageUs: number; readonly p99Us: number }> {
-  const text = await inside(pair.nodes[0], `ping -c ${PINGS} -i ${PING_INTERVAL_SECONDS} ${target}`, signal);
+  const text = await pair.run(`ping -c ${PINGS} -i ${PING_INTERVAL_SECONDS} ${target}`, signal);
   const timesUs = [...text.matchAll(/time=([\d.]+) ms/g)].map(([, ms]) => Number(ms) * 1000);
   return { averageUs: mean(timesUs), p99Us: percentile(timesUs, 0.99) };
 }
 
 async function iperf({ pair, target }: StandingRow, options: string, signal: AbortSignal): Promise<IperfResult> {
-  const text = await inside(pair.nodes[0], `iperf3 --client ${target} --json ${options}`, signal);
+  const text = await pair.run(`iperf3 --client ${target} --json ${options}`, signal);
   const result = JSON.parse(text) as IperfResult;
   if (result.error !== undefined) throw new Error(`iperf3: ${result.error}`);
   return result;

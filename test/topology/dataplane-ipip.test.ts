@@ -35,7 +35,7 @@ async function openIpip(on: Rig, io: Io, side: Side, other: Side): Promise<Plane
   return plane;
 }
 
-describe.each(['tuntap'] as const)('over %s', (io) => {
+describe.each(['tuntap', 'batched'] as const)('over %s', (io) => {
   test('carries ping, full-size packets and TCP between pods, IPv4 and IPv6', async () => {
     rig = await makeRig();
     const { a, b } = rig;

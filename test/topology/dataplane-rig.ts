@@ -64,6 +64,7 @@ export interface PlaneProcess {
   removePeer(node: string): Promise<unknown>;
   setRoutes(routes: readonly PlaneRoute[]): Promise<unknown>;
   setMtu(mtuBytes: number): Promise<unknown>;
+  persist(): Promise<unknown>;
   stats(): Promise<PlaneStats>;
   close(): Promise<unknown>;
   /** Ends the process with this code as a failing daemon would; gives the code that it really ended with. */
@@ -194,10 +195,11 @@ export async function startPlane(
   rig: Rig,
   side: Side,
   config: PlaneConfig,
-  io: OpenOptions['io'] = 'tuntap',
+  io: OpenOptions['io'] | Omit<OpenOptions, 'onFailure'> = 'tuntap',
   through: readonly string[] = [],
 ): Promise<PlaneProcess> {
-  const words = [...through, process.execPath, SCRIPT, JSON.stringify(config), JSON.stringify({ io })];
+  const options = typeof io === 'string' ? { io } : io;
+  const words = [...through, process.execPath, SCRIPT, JSON.stringify(config), JSON.stringify(options)];
   const child = spawn('ip', ['netns', 'exec', side.namespace, ...words], { stdio: ['pipe', 'pipe', 'inherit'] });
   const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
   rig.onRemove(() => {
@@ -230,6 +232,7 @@ export async function startPlane(
     removePeer: (node) => call('removePeer', node),
     setRoutes: (routes) => call('setRoutes', routes),
     setMtu: (mtuBytes) => call('setMtu', mtuBytes),
+    persist: () => call('persist'),
     stats: () => call('stats') as Promise<PlaneStats>,
     close: () => call('close'),
     exit: (code) => {

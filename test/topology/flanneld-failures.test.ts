@@ -34,13 +34,18 @@ describe('flanneld', () => {
     expect(ending).toMatchObject({ code: 4, lastLine: MESSAGE('/dev/net/tun') });
   });
 
-  test.each([
-    [{ Network: '10.5.0.0/16', SubnetLen: 8 }, 'SubnetLen 8 is not accepted: it takes a whole number from 18 to 30'],
-    [{ Network: '10.5.0.0/16', SubnetMin: '10.5.9.0', SubnetMax: '10.5.8.0' }, 'SubnetMin'],
-    [{ Network: '10.5.0.0/16', Backend: { Type: 'carrier-pigeon' } }, 'Backend.Type'],
-    [{ Network: 'fd00::/48' }, 'it takes an IPv4 prefix'],
-  ])('with the network config %j', async (config, message) => {
-    expect(await endingWith(config)).toMatchObject({ code: 3, lastLine: MESSAGE(message) });
+  test('with a wrong network config', async () => {
+    rig = await FlanneldRig.make(undefined);
+    for (const [config, message] of [
+      [{ ...NETWORK, SubnetLen: 8 }, 'SubnetLen 8 is not accepted: it takes a whole number from 18 to 30'],
+      [{ ...NETWORK, SubnetMin: '10.5.9.0', SubnetMax: '10.5.8.0' }, 'SubnetMin'],
+      [{ ...NETWORK, Backend: { Type: 'carrier-pigeon' } }, 'Backend.Type'],
+      [{ Network: 'fd00::/48' }, 'it takes an IPv4 prefix'],
+    ] as const) {
+      await rig.configure(config);
+      rig.start(1);
+      expect(await rig.ended(1)).toMatchObject({ code: 3, lastLine: MESSAGE(message) });
+    }
   });
 
   test('with a wrong flag', async () => {

@@ -177,10 +177,10 @@ export class FlanneldRig {
     return stdout;
   }
 
-  /** Writes the routes that a node's status tells of. */
+  /** Writes the IPv4 routes that a node's status tells of. */
   async route(node: number): Promise<void> {
     for (const { subnet, via } of (await this.status(node)).peers) {
-      for (const hop of via) {
+      for (const hop of via.filter((way) => !/^[^ ]*:/.test(way))) {
         const [, gateway, device = ''] = /^(?:(\S+) on )?(\S+)$/.exec(hop) ?? [];
         const way = gateway === undefined ? ['dev', device] : ['via', gateway, 'dev', device, 'onlink'];
         await this.inside(machineOf(node), 'ip', 'route', 'replace', subnet, ...way);

@@ -32,10 +32,10 @@ afterEach(async () => {
   rig = undefined;
 });
 
-async function startAll(type: string): Promise<FlanneldRig> {
+async function startAll(type: string, flags: readonly string[] = []): Promise<FlanneldRig> {
   const made = await FlanneldRig.make({ Network: '10.5.0.0/16', Backend: { Type: type } });
   rig = made;
-  for (const node of [1, 2, 3]) made.start(node);
+  for (const node of [1, 2, 3]) made.start(node, flags);
   for (const node of [1, 2, 3]) await made.ready(node, 2);
   for (const node of [1, 2, 3]) await made.route(node);
   return made;
@@ -106,4 +106,23 @@ describe.each([
       return ((await metrics(made, 1))['rx-spoofed-source'] ?? 0) >= 2;
     });
   });
+});
+
+test('vxlan-user: a source that no lease knows is taken while a route says whose it is', async () => {
+  const made = await startAll('vxlan', ['--vxlan-user']);
+  const subnets = await Promise.all([1, 2].map(async (node) => (await made.status(node)).subnet));
+  const [source, gateway] = subnets.map(firstAddress) as [string, string];
+  await made.inside(2, 'ip', 'address', 'add', `${ANYCAST}/32`, 'dev', 'lo');
+  await made.inside(1, 'ip', 'route', 'add', ANYCAST_PREFIX, 'via', gateway, 'dev', 'flannel.1', 'onlink');
+  const ping = (): Promise<string> =>
+    made
+      .inside(1, 'ping', '-n', '-c', '2', '-i', '0.05', '-W', '1', '-I', source, ANYCAST)
+      .catch((error: { stdout?: string }) => error.stdout ?? '');
+  expect(await ping()).toContain(' 0 received');
+  await eventually('the answers were refused', async () => ((await metrics(made, 1))['rx-spoofed-source'] ?? 0) >= 2);
+  const table = await bgpdOf(made, 1);
+  const hop = { gateway: address(gateway), device: 'flannel.1', onlink: true, weight: 1 };
+  table.setGroup({ id: 1, kind: 'unicast', nextHops: [hop], local: false, node: '' });
+  table.setRoutes(1, [ANYCAST_PREFIX]);
+  await eventually('an answer through the tunnel', async () => (await ping()).includes(' 2 received'));
 });

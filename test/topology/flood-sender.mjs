@@ -41,8 +41,7 @@ const KINDS = [
       AT.source,
     ),
   (bytes) => {
-    for (let changes = 1 + randomInt(3); changes > 0; changes--)
-      bytes[randomInt(Math.min(bytes.length, 64))] = randomInt(256);
+    for (let changes = 1 + randomInt(3); changes > 0; changes--) bytes[randomInt(AT.version)] = randomInt(256);
   },
 ];
 

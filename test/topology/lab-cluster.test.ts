@@ -11,7 +11,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from '../eventually.ts';
 import { lab, labName, labOk, remainsOf, strayDevices } from './lab-command.ts';
 
-const BACKENDS = ['vxlan', 'vxlan-user', 'udp', 'host-gw'] as const;
+const BACKENDS = ['vxlan', 'vxlan-user', 'udp', 'ipip', 'host-gw'] as const;
 const MODES = ['routed', 'flannel'] as const;
 const EVERYTHING = BACKENDS.flatMap((backend) => MODES.map((mode) => ({ backend, mode })));
 

@@ -26,6 +26,7 @@ const operations = {
   setRoutes: (routes) => plane.setRoutes(routes),
   setMtu: (mtuBytes) => plane.setMtu(mtuBytes),
   stats: () => plane.stats(),
+  persist: () => plane.persist(),
   close: () => plane.close(),
   // As a daemon that fails: without closing anything.
   exit: (code) => process.exit(code),

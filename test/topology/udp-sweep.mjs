@@ -1,4 +1,5 @@
-// One UDP datagram of every size, there and back, each with content of its own that both ends check.
+// One UDP datagram of every size, there and back, each with content of its own that both ends check. One at a time, and
+// again where no answer comes: what is asked is whether it arrives as it was sent, not how many do.
 //
 //   udp-sweep.mjs echo <address> <port>                          prints "listening"; ends when it is killed
 //   udp-sweep.mjs send <address> <port> <from> <to> <step>       prints how many sizes came back right; fails where one is wrong

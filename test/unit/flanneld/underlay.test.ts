@@ -2,7 +2,13 @@
 // The machines are made of plain values: the choice asks nothing of the kernel.
 
 import { describe, expect, test } from 'vitest';
-import { chooseUnderlay, type NodeNetwork, type UnderlayWish } from '../../../flanneld/underlay.ts';
+import {
+  chooseUnderlay,
+  followUnderlay,
+  type NodeNetwork,
+  type Underlay,
+  type UnderlayWish,
+} from '../../../flanneld/underlay.ts';
 import type { Link, LinkAddress, Route } from '../../../lib/kernel/kernel.ts';
 import { address } from '../../../lib/net/address.ts';
 import { prefix } from '../../../lib/net/prefix.ts';
@@ -104,5 +110,62 @@ describe('chooseUnderlay', () => {
 
   test('a machine without any address says so', () => {
     expect(choose({ links: [LO], addresses: [], routes: [] })).toContain('no interface has a global address');
+  });
+
+  test('the first of several that is there; then by pattern of name or address; then by reach; in this order', () => {
+    expect(choose(TWO, { iface: 'eth9,eth1' })).toMatchObject({ name: 'eth1' });
+    expect(choose(TWO, { ifaceRegex: [/^wl/, /1$/] })).toMatchObject({ name: 'eth0', local: '192.0.2.1' });
+    expect(choose(TWO, { iface: 'eth9', ifaceRegex: [/^198\.51/] })).toMatchObject({ local: '198.51.100.1' });
+    const canReach = { address: address('203.0.113.1'), linkIndex: 3 };
+    expect(choose(TWO, { canReach })).toMatchObject({ name: 'eth1', local: '198.51.100.1' });
+    expect(choose(TWO, { ifaceRegex: [/^eth0$/], canReach })).toMatchObject({ name: 'eth0' });
+  });
+
+  test.each<[Partial<UnderlayWish>, string]>([
+    [{ ifaceRegex: [/^wl/] }, '--iface-regex ^wl: no interface has such a name or address; there are eth0'],
+    [
+      { canReach: { address: address('203.0.113.1'), linkIndex: undefined } },
+      '--iface-can-reach 203.0.113.1: the kernel has no route to it',
+    ],
+    [{ iface: 'eth8,eth9' }, '--iface eth8: there is no such interface'],
+  ])('%j: asked for and not there is an error, not another choice', (wish, message) => {
+    expect(choose({ ...TWO, routes: [defaultRoute(2)] }, wish)).toContain(message);
+  });
+});
+
+describe('followUnderlay', () => {
+  const now: Underlay = {
+    linkIndex: 2,
+    name: 'eth0',
+    mtuBytes: 1500,
+    local: address('192.0.2.11'),
+    publicIp: address('192.0.2.11'),
+  };
+  const follow = (network: NodeNetwork, wish: Partial<UnderlayWish> = {}): unknown =>
+    followUnderlay(network, { iface: '', overlay: [], ...wish }, now);
+
+  test('keeps interface and address for as long as they are there, whatever would be chosen today', () => {
+    expect(follow({ ...TWO, routes: [defaultRoute(3)] })).toEqual(now);
+  });
+
+  test('follows the interface under another name, and to another address of its own', () => {
+    const links = [LO, link(2, 'uplink0', { mtuBytes: 1400 }), link(3, 'eth1')];
+    const renamed = { ...TWO, links, addresses: TWO.addresses.filter(({ address: one }) => one !== now.local) };
+    expect(follow(renamed, { iface: 'eth0' })).toMatchObject({
+      ...{ linkIndex: 2, name: 'uplink0', mtuBytes: 1400 },
+      ...{ local: '192.0.2.1', publicIp: '192.0.2.1' },
+    });
+  });
+
+  test('behind NAT the public address stays what it was told to be', () => {
+    const publicIp = address('203.0.113.9');
+    const addresses = [on(2, '192.0.2.77')];
+    expect(follow({ ...TWO, addresses }, { publicIp })).toMatchObject({ local: '192.0.2.77', publicIp });
+  });
+
+  test('an interface that is gone leaves it to the choice, or to nothing', () => {
+    const links = [LO, link(3, 'eth1')];
+    expect(follow({ ...TWO, links })).toMatchObject({ name: 'eth1' });
+    expect(follow({ ...TWO, links: [LO] })).toContain('no interface has a global address');
   });
 });

@@ -3,7 +3,7 @@
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { IpipBackend } from '../../../../flanneld/backend/ipip-backend.ts';
-import type { DataPlane, PlaneConfig, PlanePeer, PlaneRoute } from '../../../../flanneld/dataplane/data-plane.ts';
+import type { OpenDataPlane, PlaneConfig, PlanePeer, PlaneRoute } from '../../../../flanneld/dataplane/data-plane.ts';
 import { PlaneCounters } from '../../../../flanneld/dataplane/plane-counters.ts';
 import type { IpipConfig } from '../../../../flanneld/lease/network-config.ts';
 import { address } from '../../../../lib/net/address.ts';
@@ -18,10 +18,12 @@ const lease = (node: number, changed = {}) => leaseOf(node, { backendType: 'ipip
 describe('IpipBackend', () => {
   let fixture: Fixture;
   let backend: IpipBackend;
+  let fail: (error: Error) => void;
   let opened: { config: PlaneConfig; peers: Map<string, PlanePeer>; routes: PlaneRoute[]; mtuBytes: number }[];
 
   function makeBackend(config: IpipConfig, made: Fixture): IpipBackend {
-    const open = async (planeConfig: PlaneConfig): Promise<DataPlane> => {
+    const open: OpenDataPlane = async (planeConfig, options) => {
+      fail = (error) => options.onFailure(error);
       const plane = {
         config: planeConfig,
         peers: new Map<string, PlanePeer>(),
@@ -104,6 +106,20 @@ describe('IpipBackend', () => {
     ]);
     backend.setRoutes([ROUTE]);
     expect(opened[0]?.routes).toEqual([ROUTE]);
+  });
+
+  test('a plane that breaks is followed by one that knows every peer and every route', async () => {
+    kernelHasNone();
+    await backend.start(lease(1));
+    backend.setPeers([lease(2)]);
+    const other = { prefix: prefix('10.98.0.0/24'), endpoints: [address('192.0.2.2')] };
+    backend.setRoutes([ROUTE, other]);
+    backend.setRoutes([{ ...other, endpoints: [] }]);
+    fail(new Error('the device is gone'));
+    await fixture.clock.advanceAsync(500);
+    expect(opened).toHaveLength(2);
+    expect([...(opened[1]?.peers.keys() ?? [])]).toEqual([...(opened[0]?.peers.keys() ?? [])]);
+    expect(opened[1]?.routes).toEqual([ROUTE]);
   });
 
   test('carries them itself where it is told to, and where IPv6 is inside', async () => {

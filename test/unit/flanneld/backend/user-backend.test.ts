@@ -43,6 +43,7 @@ class RecordingPlane implements DataPlane {
   readonly #fail: (error: Error) => void;
   closed = false;
   isPersistent = false;
+  isAdopted = false;
   mtuBytes: number;
 
   constructor(config: PlaneConfig, kernel: FakeKernel, fail: (error: Error) => void) {
@@ -50,7 +51,7 @@ class RecordingPlane implements DataPlane {
     this.#kernel = kernel;
     this.#fail = fail;
     this.mtuBytes = config.mtuBytes;
-    kernel.addLink({ name: config.deviceName, type: 'tun' });
+    if (kernel.link(config.deviceName) === undefined) kernel.addLink({ name: config.deviceName, type: 'tun' });
   }
 
   persist(): void {
@@ -100,6 +101,7 @@ describe('UserBackend', () => {
   const open: OpenDataPlane = async (config, options) => {
     if (refusal !== undefined) throw refusal;
     const plane = new RecordingPlane(config, fixture.kernel, (error) => options.onFailure(error));
+    plane.isAdopted = options.adopt === true;
     planes.push(plane);
     return plane;
   };
@@ -224,6 +226,16 @@ describe('UserBackend', () => {
       exitCode: 4,
       message: expect.stringContaining('ip link delete flannel.2'),
     });
+  });
+
+  test('a device that the last run left is taken over as it is, and is told to stay once it has our mark', async () => {
+    const { index } = fixture.kernel.addLink({ name: 'flannel.1', type: 'tun', alias: 'gingham' });
+    await startWith(2);
+    expect(planes[0]).toMatchObject({ isAdopted: true, isPersistent: true });
+    expect(fixture.kernel.link('flannel.1')?.index).toBe(index);
+    const device = fixture.kernel.link('flannel.1');
+    expect(device?.alias).toBe('gingham');
+    expect(backend.planeIo).toEqual({ name: 'tuntap', why: 'a test' });
   });
 
   test('what the plane says at opening comes through as it is', async () => {

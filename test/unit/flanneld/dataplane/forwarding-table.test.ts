@@ -1,4 +1,5 @@
 // The forwarding table: leases and routes of one prefix, nodes that come late, flows over several nodes, and what is left.
+// What packets make of it is in the tests of the plane.
 
 import { beforeEach, describe, expect, test } from 'vitest';
 import { ForwardingTable } from '../../../../flanneld/dataplane/forwarding-table.ts';

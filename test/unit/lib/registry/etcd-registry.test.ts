@@ -84,6 +84,22 @@ describe('EtcdRegistry', () => {
     await eventually('the watch saw it', () => JSON.stringify(seen, bigintText).includes('/many/a'));
   });
 
+  test('after reconnect the watch lists again and calls are answered, over other connections', async () => {
+    const registry = await openEtcdRegistry({ endpoints: [etcd.endpoint] });
+    try {
+      const seen: RegistryEvent[] = [];
+      registry.watch('/anew/', (event) => seen.push(event), NEVER);
+      await eventually('the watch began', () => seen.length === 1);
+      registry.reconnect('a test');
+      expect(await registry.put('/anew/a', '1', { absent: true }, 60)).toMatchObject({ value: '1' });
+      await eventually('it lists again', () => seen.at(-1)?.type === 'snapshot' || seen.at(-1)?.type === 'put');
+      expect(seen[1]).toEqual({ type: 'disconnected', reason: 'a test' });
+      await eventually('with what was written', () => JSON.stringify(seen, bigintText).includes('/anew/a'));
+    } finally {
+      await registry.close();
+    }
+  });
+
   test('etcd restarts: the watch lists again and what was written meanwhile is in it', async () => {
     const own = await EtcdProcess.start();
     try {

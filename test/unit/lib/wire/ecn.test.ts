@@ -1,4 +1,5 @@
 // DSCP and ECN at both ends of a tunnel, against the table of RFC 6040 written out as the RFC prints it.
+// The code has that table as numbers in another order.
 
 import { expect, test } from 'vitest';
 import { combineEcn, ECN_DROP, readTos, writeEcn } from '../../../../lib/wire/ecn.ts';
