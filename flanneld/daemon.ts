@@ -138,18 +138,15 @@ async function start(
   });
   atEnd(() => feedServer.close());
 
-  const render = (): string =>
-    renderSubnetFile(facts.network, view.holder?.lease ?? held.lease, backend.mtuBytes, config.ipMasq);
-  const subnetFile = new SubnetFile(config.subnetFile, render);
+  const subnetFile = new SubnetFile(config.subnetFile, () =>
+    renderSubnetFile(facts.network, view.holder?.lease ?? held.lease, backend.mtuBytes, config.ipMasq),
+  );
   await subnetFile.keep();
   log.info({ file: config.subnetFile, subnet: held.lease.subnet, mtuBytes: backend.mtuBytes }, 'subnet file written');
 
   const { renewMarginSeconds, onConflict } = config;
-  const follows = {
-    ...{ facts, terms, holder, renewMarginSeconds, onConflict },
-    ...{ backend, feed, subnetFile, view },
-  };
-  const holds = new Tenure({ ...follows, clock, log });
+  const follows = { facts, terms, holder, renewMarginSeconds, onConflict };
+  const holds = new Tenure({ ...follows, ...{ backend, feed, subnetFile, view }, clock, log });
   tenure = holds;
   const watch = new PeerWatch({ view, table, feed, backend, terms, log, clock, metrics });
   const owners = followRoutes(config, backend, context, clock);

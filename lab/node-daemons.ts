@@ -14,6 +14,12 @@ import { ETCD_PREFIX, etcdEndpoint, type NodeMachine, type Topology } from './to
 /** Variables that would change a daemon behind the lab's back. */
 const DAEMON_VARIABLE = /^(?:FLANNELD|BGPD|FELIX|ETCD)_/;
 
+/**
+ * Up to so many nodes run BFD: a full mesh of N nodes sends about 7 N² packets a second at 300 ms, and all of a lab's nodes
+ * share one machine, whose load would then look like silence.
+ */
+export const BFD_NODES_MAX = 10;
+
 /** The daemons that a node runs, in starting order. */
 export function daemonsOf(mode: Mode): readonly DaemonName[] {
   return mode === 'routed' ? DAEMONS : DAEMONS.filter((daemon) => daemon !== 'bgpd');
@@ -35,7 +41,7 @@ export function daemonArgv(topology: Topology, node: NodeMachine, daemon: Daemon
   const etcd = ['--etcd-endpoints', etcdEndpoint(topology)];
   const own: Record<DaemonName, readonly string[]> = {
     flanneld: [...etcd, '--etcd-prefix', ETCD_PREFIX, ...(node.backend === 'vxlan-user' ? ['--vxlan-user'] : [])],
-    bgpd: etcd,
+    bgpd: [...etcd, ...(topology.nodes.length > BFD_NODES_MAX ? ['--bfd=false'] : [])],
     felix: ['--feed', topology.options.mode === 'routed' ? 'bgpd' : 'flanneld'],
   };
   return [process.execPath, mainPath(daemon), ...common, ...own[daemon]];
