@@ -27,7 +27,7 @@ it.each(['a-b', 'A', '1a', '', '..', 'a/b', 'abcdefghijklmnopq'])('refuses --nam
   expect(() => optionValue('--name', LAB_NAME, raw)).toThrow('is not accepted');
 });
 
-it.each(['node2', 'node2=', 'node2=ipip', '=vxlan', 'node0=vxlan', 'n2=vxlan', 'node2=vxlan=udp'])(
+it.each(['node2', 'node2=', 'node2=gre', '=vxlan', 'node0=vxlan', 'n2=vxlan', 'node2=vxlan=udp'])(
   'refuses --node-backend %j',
   (raw) => {
     expect(() => nodeBackend(raw)).toThrow('it takes <node>=<backend>, like node2=vxlan-user');
