@@ -4,6 +4,7 @@
 
 import { setMaxListeners } from 'node:events';
 import { runOnTerminal } from '../ctl/child.ts';
+import type { PingReport } from '../ctl/pod-ping.ts';
 import { isAlive, signalProcess } from '../ctl/process-identity.ts';
 import { EXIT, ExitError, errorText } from '../lib/run/exit.ts';
 import { bringUp, findLab, tearDown } from './cluster.ts';
@@ -23,6 +24,9 @@ import type { Topology } from './topology.ts';
 /** Signals that end a process, and how long `kill` waits for that. */
 const ENDING_SIGNALS: readonly string[] = ['KILL', 'TERM', 'INT', 'HUP', 'QUIT'];
 const END_TIMEOUT_MS = 10_000;
+
+/** How long `up` pings again where a packet was lost. */
+const PING_PATIENCE_MS = 10_000;
 
 /** Exit code of a program that Ctrl-C ended: 128 + SIGINT. */
 const EXIT_INTERRUPTED = 130;
@@ -141,8 +145,7 @@ async function bringUpAndShow(
 ): Promise<number> {
   const { topology, existed, started, views, convergedMs } = await bringUp(lab, given, progress, signal);
   progress.step('pinging every pod from every pod');
-  const pings = await pingAllPods(topology, 1, signal);
-  signal.throwIfAborted();
+  const pings = await pingUntilAllAnswer(topology, signal);
   progress.end();
   const took = existed
     ? `the lab ran already; ${started === 0 ? 'nothing had to be started' : `${started} daemons started again`}`
@@ -150,6 +153,16 @@ async function bringUpAndShow(
   const end = `${took}; pod to pod: ${pings.pairs - pings.lost} of ${pings.pairs} pairs; all: ${seconds(progress.elapsedMs())}`;
   print([labTitle(topology), '', ...statusTable(topology, views, pings), '', end, ...lossLines(pings)]);
   return pings.lost === 0 ? EXIT.ok : EXIT.internal;
+}
+
+/** Converged means that packets get through: pings again for a while where one was lost, then gives what there is. */
+async function pingUntilAllAnswer(topology: Topology, signal: AbortSignal): Promise<PingReport> {
+  const deadlineMs = performance.now() + PING_PATIENCE_MS;
+  for (;;) {
+    const pings = await pingAllPods(topology, 1, signal);
+    signal.throwIfAborted();
+    if (pings.lost === 0 || performance.now() > deadlineMs) return pings;
+  }
 }
 
 /** A failure of `up` leaves the lab for a look; says how to look and how to clear. */
