@@ -10,6 +10,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { get } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { pino } from 'pino';
 import type { FeedGroup } from '../../lib/feed/feed.ts';
@@ -198,28 +199,27 @@ export class FelixNode {
   async monitor(): Promise<{ stop(): Promise<readonly string[]> }> {
     const child = spawn('ip', ['netns', 'exec', this.namespace, 'stdbuf', '-oL', 'ip', 'monitor', 'route', 'nexthop']);
     this.#children.add(child);
-    let text = '';
-    child.stdout.on('data', (bytes) => {
-      text += String(bytes);
+    const PROBE = '203.0.113.1';
+    const lines: string[] = [];
+    let probesSeen = 0;
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      if (line.startsWith(`Deleted ${PROBE}`)) probesSeen++;
+      if (line.trim() !== '' && !line.includes(PROBE)) lines.push(line);
     });
-    // It listens once it tells of a route that nobody else makes.
-    const probe = async (): Promise<void> => {
-      await this.ip('route replace 203.0.113.1/32 dev lo proto 99');
-      await this.ip('route del 203.0.113.1/32 dev lo proto 99');
+    // A route that nobody else makes: once it is told of, everything before it has been. Asked again until then,
+    // since the kernel drops what a listener is too slow to take.
+    const told = async (): Promise<boolean> => {
+      const before = probesSeen;
+      await this.ip(`route replace ${PROBE}/32 dev lo proto 99`);
+      await this.ip(`route del ${PROBE}/32 dev lo proto 99`);
+      return probesSeen > before;
     };
-    const seen = (): number => text.split('\n').filter((line) => line.startsWith('Deleted 203.0.113.1')).length;
-    await eventually('the monitor listens', async () => {
-      await probe();
-      return seen() > 0;
-    });
+    await eventually('the monitor listens', told);
     return {
       async stop() {
-        // What came before this probe has been told by the time that it is.
-        const before = seen();
-        await probe();
-        await eventually('the monitor has told all', () => seen() > before);
+        await eventually('the monitor has told all', told);
         child.kill();
-        return text.split('\n').filter((line) => line.trim() !== '' && !line.includes('203.0.113.1'));
+        return lines;
       },
     };
   }

@@ -53,7 +53,7 @@ describe('kill -9 in the middle of the first apply', () => {
     console.log(`killed after ${half.length - 1} of ${MANY} routes`);
     expect(full).toHaveLength(MANY);
     expect(await node.ip('route show 10.77.0.0/16')).toBe('');
-    // The monitor may lose lines among so many, so what it told is checked, not that it told all.
+    // The kernel may drop lines among so many, so what it told is checked, not that it told all.
     const deleted = changed.filter((line) => line.startsWith('Deleted') && !line.includes('10.77.0.0/16'));
     expect(deleted).toEqual([]);
     expect(await node.ip('route show 10.78.0.0/16')).not.toBe('');
