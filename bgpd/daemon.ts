@@ -52,6 +52,7 @@ export async function startBgpd(config: BgpdConfig, context: DaemonContext): Pro
   const input = (): StatusInput => ({
     name: config.node,
     asn: config.asn,
+    tls: config.tls,
     node: bringUp.node,
     flanneld: flanneld.status(),
     served: feedServer.status(),

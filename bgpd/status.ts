@@ -9,6 +9,7 @@ import type { ReadinessCheck } from '../lib/run/status-server.ts';
 import type { Node } from './node.ts';
 import type { StepName } from './rib/decision.ts';
 import type { Rib } from './rib/rib.ts';
+import type { TlsFiles } from './session/exchange-tls.ts';
 
 /** Routes listed in /status. */
 const ROUTES_SHOWN = 1_000;
@@ -19,6 +20,8 @@ const LIST_SLICE = 1_000;
 export interface StatusInput {
   readonly name: string;
   readonly asn: number;
+  /** The files with which sessions are protected; `undefined` where they are not. */
+  readonly tls: TlsFiles | undefined;
   /** Absent until the address of this node is known. */
   readonly node: Node | undefined;
   readonly flanneld: FeedClientStatus;
@@ -51,8 +54,8 @@ export function bgpdChecks({ node, flanneld, served }: StatusInput): readonly Re
 }
 
 /** The content of /status. */
-export function bgpdStatus({ name, asn, node, flanneld, served }: StatusInput): unknown {
-  const common = { node: name, asn, flanneldFeed: flanneld, feed: served };
+export function bgpdStatus({ name, asn, tls, node, flanneld, served }: StatusInput): unknown {
+  const common = { node: name, asn, tls: tls ?? null, flanneldFeed: flanneld, feed: served };
   if (node === undefined) return common;
   return {
     ...common,

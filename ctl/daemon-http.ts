@@ -1,13 +1,18 @@
-// Asking a daemon over the unix socket of its status server (`<run-dir>/<daemon>.http`).
+// Asking a daemon over the unix socket of its status server (`<run-dir>/<daemon>.http`), or one of another node over TCP.
 //
 // Light on purpose: the container health check imports this and nothing heavier. Shapes are checked by the callers.
 
-import { request } from 'node:http';
+import { type RequestOptions, request } from 'node:http';
 import { join } from 'node:path';
 
 /** The daemons of a node, in the order in which they depend on each other. */
 export const DAEMONS = ['flanneld', 'bgpd', 'felix'] as const;
 export type DaemonName = (typeof DAEMONS)[number];
+
+/** Ports on which the daemons serve their status unless --status-port says otherwise. */
+const STATUS_PORTS = { flanneld: 9251, bgpd: 9252, felix: 9253 } as const;
+
+const TIMEOUT_MS = 2_000;
 
 export interface DaemonAnswer {
   readonly status: number;
@@ -29,29 +34,48 @@ export function askDaemon(
   runFolder: string,
   daemon: DaemonName,
   path: string,
-  timeoutMs = 2_000,
+  timeoutMs = TIMEOUT_MS,
   method: 'GET' | 'POST' = 'GET',
 ): Promise<DaemonAnswer | string> {
   const socketPath = statusSocket(runFolder, daemon);
+  return ask(daemon, { socketPath, path, method, timeout: timeoutMs }, (error) => silence(daemon, socketPath, error));
+}
+
+/** What /readyz says, or why nothing could be learnt. */
+export async function askReadiness(runFolder: string, daemon: DaemonName): Promise<Readiness | string> {
+  return readinessOf(daemon, await askDaemon(runFolder, daemon, '/readyz'));
+}
+
+/** What /readyz of the daemon at an underlay address says, at its usual port; a text says why that is not known. */
+export async function askRemote(host: string, daemon: DaemonName): Promise<Readiness | string> {
+  const port = STATUS_PORTS[daemon];
+  const why = ({ code, message }: NodeJS.ErrnoException): string =>
+    code === 'ECONNREFUSED' ? `not served at ${host}:${port} (--status-address)` : message;
+  return readinessOf(daemon, await ask(daemon, { host, port, path: '/readyz', timeout: TIMEOUT_MS }, why));
+}
+
+function ask(
+  daemon: DaemonName,
+  options: RequestOptions & { readonly timeout: number },
+  why: (error: NodeJS.ErrnoException) => string,
+): Promise<DaemonAnswer | string> {
   return new Promise((resolve) => {
-    const asked = request({ socketPath, path, method, timeout: timeoutMs, agent: false }, (response) => {
+    const asked = request({ ...options, agent: false }, (response) => {
       const parts: Buffer[] = [];
       response.on('data', (part: Buffer) => parts.push(part));
       response.on('end', () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(parts).toString() }));
       response.on('error', (error) => resolve(`${daemon} broke off its answer: ${error.message}`));
     });
     asked.on('timeout', () => {
-      resolve(`${daemon} did not answer within ${timeoutMs} ms`);
+      resolve(`${daemon} did not answer within ${options.timeout} ms`);
       asked.destroy();
     });
-    asked.on('error', (error) => resolve(silence(daemon, socketPath, error)));
+    asked.on('error', (error) => resolve(why(error)));
     asked.end();
   });
 }
 
-/** What /readyz says, or why nothing could be learnt. */
-export async function askReadiness(runFolder: string, daemon: DaemonName): Promise<Readiness | string> {
-  const answer = await askDaemon(runFolder, daemon, '/readyz');
+function readinessOf(daemon: DaemonName, answer: DaemonAnswer | string): Readiness | string {
   if (typeof answer === 'string') return answer;
   try {
     const { ready, checks } = JSON.parse(answer.body) as Partial<Readiness>;

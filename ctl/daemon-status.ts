@@ -1,6 +1,7 @@
-// What the daemons' /status says, reduced to what the tables of `gingham status` and the lab show.
+// What the daemons' /status says, reduced to what the commands and the lab show.
 //
-// Every field may be absent (a daemon that is down, or of another version): a table shows `?` there.
+// A daemon that is down, or of a version that does not say one of these things, gives a text that says so: nothing is
+// made up where nothing is known.
 
 import { z } from 'zod';
 import { type Prefix, parsePrefix } from '../lib/net/prefix.ts';
@@ -22,10 +23,98 @@ export interface OverlayPeer {
   readonly programmed: boolean;
 }
 
-const bgpdSchema = z.object({ peers: z.array(z.object({ state: z.string() })) });
-const flanneldSchema = z.object({
-  peers: z.array(z.object({ node: z.string(), subnet: z.string(), programmed: z.boolean() })),
+const counts = z.record(z.string(), z.number());
+
+/** What flanneld's /status says, as far as it is shown. */
+export const flanneldStatusSchema = z.object({
+  node: z.string(),
+  waitingFor: z.string().optional(),
+  subnet: z.string().nullable(),
+  subnet6: z.string().optional(),
+  backend: z.string().nullable(),
+  device: z.string().nullable(),
+  mtu: z.number().nullable(),
+  publicIP: z.string().nullable(),
+  interface: z.string().nullable(),
+  lease: z
+    .object({
+      key: z.string().optional(),
+      secondsLeft: z.number().nullable().optional(),
+      takenFrom: z.string().optional(),
+    })
+    .nullish(),
+  config: z.object({ fault: z.string().nullable(), needsRestart: z.array(z.string()) }),
+  etcd: z.object({
+    connected: z.boolean(),
+    endpoints: z.array(z.string()),
+    tls: z.object({ ca: z.string().optional(), cert: z.string().optional(), key: z.string().optional() }),
+    since: z.string().optional(),
+    reason: z.string().optional(),
+  }),
+  malformedLeases: z.number(),
+  peers: z.array(
+    z.object({
+      node: z.string(),
+      subnet: z.string(),
+      subnet6: z.string().optional(),
+      publicIP: z.string().nullable(),
+      programmed: z.boolean(),
+      via: z.array(z.string()),
+      refused: z.string().optional(),
+    }),
+  ),
+  deviceCounters: counts.nullable(),
+  drops: counts.nullable(),
 });
+
+/** What bgpd's /status says, as far as it is shown; the address is missing until the node's own is known. */
+export const bgpdStatusSchema = z.object({
+  node: z.string(),
+  asn: z.number(),
+  address: z.string().optional(),
+  routerId: z.string().optional(),
+  tls: z.object({ caFile: z.string(), certFile: z.string(), keyFile: z.string() }).nullish(),
+  draining: z.boolean().optional(),
+  peers: z
+    .array(
+      z.object({
+        node: z.string(),
+        address: z.string(),
+        asn: z.number(),
+        state: z.string(),
+        since: z.string(),
+        sessions: z.number(),
+        whyDown: z.string().optional(),
+        lastFailure: z.string().optional(),
+        routesReceived: z.number(),
+        routesAdvertised: z.number(),
+        updatesFlawed: z.number().optional(),
+        bfd: z.object({ state: z.string() }),
+      }),
+    )
+    .default([]),
+});
+
+/** What felix's /status says, as far as it is shown. */
+export const felixStatusSchema = z.object({
+  node: z.string(),
+  mode: z.string(),
+  routes: z.object({
+    wanted: z.number(),
+    programmed: z.number(),
+    waiting: z.number(),
+    blocked: z.number(),
+    refused: z.number(),
+    pending: z.number(),
+  }),
+  nexthops: z.object({ objects: z.boolean() }),
+  forwarding: z.object({ on: z.boolean(), detail: z.string() }),
+  traffic: z.object({ state: z.string(), detail: z.string() }),
+});
+
+export type FlanneldStatus = z.infer<typeof flanneldStatusSchema>;
+export type BgpdStatus = z.infer<typeof bgpdStatusSchema>;
+export type FelixStatus = z.infer<typeof felixStatusSchema>;
 
 /** The daemon's /status as parsed JSON; a text says why there is none. */
 export async function askStatus(runFolder: string, daemon: DaemonName): Promise<Record<string, unknown> | string> {
@@ -38,22 +127,48 @@ export async function askStatus(runFolder: string, daemon: DaemonName): Promise<
   }
 }
 
+/** What flanneld says of itself and of the leases; a text says why that is not known. */
+export function readFlanneld(runFolder: string): Promise<FlanneldStatus | string> {
+  return readStatus(runFolder, 'flanneld', flanneldStatusSchema);
+}
+
+/** What bgpd says of itself and of its peers; a text says why that is not known. */
+export function readBgpd(runFolder: string): Promise<BgpdStatus | string> {
+  return readStatus(runFolder, 'bgpd', bgpdStatusSchema);
+}
+
+/** What felix says of the routes; a text says why that is not known. */
+export function readFelix(runFolder: string): Promise<FelixStatus | string> {
+  return readStatus(runFolder, 'felix', felixStatusSchema);
+}
+
 /** bgpd's peers and how many of them have an established session; `undefined` where it does not say. */
 export async function readSessions(runFolder: string): Promise<PeerCount | undefined> {
-  const parsed = bgpdSchema.safeParse(await askStatus(runFolder, 'bgpd'));
-  if (!parsed.success) return undefined;
-  const { peers } = parsed.data;
-  return { up: peers.filter((peer) => peer.state.toLowerCase() === 'established').length, total: peers.length };
+  const status = await readBgpd(runFolder);
+  if (typeof status === 'string') return undefined;
+  return { up: status.peers.filter(({ state }) => isEstablished(state)).length, total: status.peers.length };
+}
+
+/** Whether this is the state in which routes are exchanged (RFC 4271 section 8.2.2). */
+export function isEstablished(state: string): boolean {
+  return state.toLowerCase() === 'established';
 }
 
 /** The other nodes that flanneld knows; a text says why there are none to be had. */
 export async function readOverlayPeers(runFolder: string): Promise<readonly OverlayPeer[] | string> {
-  const status = await askStatus(runFolder, 'flanneld');
+  const status = await readFlanneld(runFolder);
   if (typeof status === 'string') return status;
-  const parsed = flanneldSchema.safeParse(status);
-  if (!parsed.success) return 'flanneld does not name its peers in /status';
-  return parsed.data.peers.flatMap((peer) => {
+  return status.peers.flatMap((peer) => {
     const subnet = parsePrefix(peer.subnet);
     return subnet === undefined ? [] : [{ node: peer.node, subnet, programmed: peer.programmed }];
   });
+}
+
+async function readStatus<T>(runFolder: string, daemon: DaemonName, schema: z.ZodType<T>): Promise<T | string> {
+  const status = await askStatus(runFolder, daemon);
+  if (typeof status === 'string') return status;
+  const parsed = schema.safeParse(status);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  return `${daemon}'s /status is of another version: ${issue?.path.join('.')}: ${issue?.message}`;
 }

@@ -5,7 +5,8 @@
 import { EXIT } from '../lib/run/exit.ts';
 import { askReadiness, DAEMONS, type DaemonName, type Readiness } from './daemon-http.ts';
 import { askStatus } from './daemon-status.ts';
-import { clip, renderTable, TABLE_WIDTH } from './table.ts';
+import { renderTable } from './table.ts';
+import { yesNoTone } from './tone.ts';
 
 /** What `status --json` prints for each daemon: what it said, or why it said nothing. */
 export type DaemonReport =
@@ -35,7 +36,7 @@ export function statusLines(reports: readonly DaemonReport[]): readonly string[]
       check.detail,
     ]);
   });
-  return renderTable(['DAEMON', 'OK', 'CHECK', 'DETAIL'], rows).map((line) => clip(line, TABLE_WIDTH));
+  return renderTable(['DAEMON', 'OK', 'CHECK', 'DETAIL'], rows, yesNoTone);
 }
 
 async function reportOf(runFolder: string, daemon: DaemonName): Promise<DaemonReport> {

@@ -83,7 +83,7 @@ async function start(
   const { log, signal } = context;
   const { registry, kernel, clock } = parts;
   await ensureRunFolder(config.runFolder);
-  const view = newView(config.node, clock);
+  const view = newView(config, clock);
   const metrics = new Metrics('flanneld');
   registerMetrics(metrics, view);
   atEnd(await serveStatus(config, view, metrics));
@@ -112,6 +112,7 @@ async function start(
   const held = await acquireLease(terms, signal);
   const holder = new LeaseHolder(terms, held, config.renewMarginSeconds);
   view.holder = holder;
+  if (held.takenFrom !== undefined) view.takenFrom = held.takenFrom;
 
   view.phase = 'making the device';
   view.backend = backend;
@@ -191,9 +192,10 @@ async function serveStatus(config: FlanneldConfig, view: FlanneldView, metrics: 
   }
 }
 
-function newView(node: string, clock: Clock): FlanneldView {
+function newView({ node, etcd }: FlanneldConfig, clock: Clock): FlanneldView {
   return {
     node,
+    etcdAt: { endpoints: etcd.endpoints, tls: etcd.tls ?? {} },
     phase: 'waiting for the network config from etcd',
     underlayUp: true,
     etcd: { connected: false, sinceMs: Number(clock.unixMicros() / 1000n), reason: 'it has not answered yet' },

@@ -4,9 +4,12 @@
 // what is waited for.
 
 import { Counter, Gauge } from 'prom-client';
+import type { Address } from '../lib/net/address.ts';
+import type { EtcdRegistryOptions } from '../lib/registry/etcd-registry.ts';
 import type { Metrics, ReadinessCheck } from '../lib/run/status-server.ts';
 import type { Backend, PeerState } from './backend/backend.ts';
 import { nameOf } from './backend/peer-check.ts';
+import { readDeviceCounters } from './device-counters.ts';
 import type { LeaseHolder } from './lease/lease-holder.ts';
 import type { RouteOwnersStatus } from './route-owners.ts';
 import type { Underlay } from './underlay.ts';
@@ -16,6 +19,8 @@ const NAMES_SHOWN = 3;
 
 export interface FlanneldView {
   readonly node: string;
+  /** Where etcd is: its members, and the files with which it is reached over TLS. */
+  readonly etcdAt: Required<Pick<EtcdRegistryOptions, 'endpoints' | 'tls'>>;
   /** What the start is waiting for; empty once it is done. */
   phase: string;
   underlay?: Underlay;
@@ -30,6 +35,8 @@ export interface FlanneldView {
   configFault?: string;
   /** Changes of the network config that need a restart. */
   configWaiting?: readonly string[];
+  /** The address at which a node of this name had the lease until this one took it. */
+  takenFrom?: Address;
   /** Times that the node moved to another subnet after a conflict. */
   moves?: number;
   /** Times that the machine slept. */
@@ -76,6 +83,7 @@ export function flanneldStatus(view: FlanneldView): unknown {
     subnet: lease?.subnet ?? null,
     ...(lease?.subnet6 && { subnet6: lease.subnet6 }),
     backend: backend?.name ?? null,
+    device: backend?.deviceName ?? null,
     mtu: backend?.mtuBytes ?? null,
     publicIP: underlay?.publicIp ?? null,
     interface: underlay?.name ?? null,
@@ -85,9 +93,13 @@ export function flanneldStatus(view: FlanneldView): unknown {
       secondsSinceWrite: round(holder.secondsSinceWrite),
       ...holder.counts,
       moves: view.moves ?? 0,
+      ...(view.takenFrom && { takenFrom: view.takenFrom }),
     },
     config: { fault: view.configFault ?? null, needsRestart: view.configWaiting ?? [] },
-    etcd: etcd.connected ? { connected: true } : { connected: false, since: iso(etcd.sinceMs), reason: etcd.reason },
+    etcd: {
+      ...view.etcdAt,
+      ...(etcd.connected ? { connected: true } : { connected: false, since: iso(etcd.sinceMs), reason: etcd.reason }),
+    },
     feed: { inSync: feedInSync },
     malformedLeases: malformed,
     peers: (backend?.peers() ?? []).map((peer) => ({
@@ -100,6 +112,7 @@ export function flanneldStatus(view: FlanneldView): unknown {
       ...(peer.refused === undefined ? {} : { refused: peer.refused }),
     })),
     ...(view.owners === undefined ? {} : { routesFromBgpd: view.owners() }),
+    deviceCounters: (backend?.deviceName && readDeviceCounters(backend.deviceName)) ?? null,
     dataPlane: backend?.planeIo ?? null,
     drops: backend?.drops() ?? null,
   };

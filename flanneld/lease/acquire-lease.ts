@@ -5,6 +5,7 @@
 // included. etcd keeps keys apart, not subnets: where two keys could overlap, what was created is proven afterwards.
 
 import type { Logger } from 'pino';
+import type { Address } from '../../lib/net/address.ts';
 import { prefixesOverlap, prefixLength } from '../../lib/net/prefix.ts';
 import type { Entry, Registry } from '../../lib/registry/registry.ts';
 import { type Clock, pause } from '../../lib/run/clock.ts';
@@ -54,6 +55,8 @@ export interface HeldLease {
   readonly expiresAtMs: number | undefined;
   /** Made by this call, not taken over from an earlier run. */
   readonly isNew: boolean;
+  /** The node with this name was at this address until now: it moved, or another node has its name. */
+  readonly takenFrom?: Address;
 }
 
 /** Resolves with a lease. Rejects with `ExitError` where there is no free subnet or etcd refuses, or with the signal's reason. */
@@ -122,13 +125,15 @@ async function tryAcquire(terms: LeaseTerms): Promise<HeldLease | undefined> {
 async function takeOver(terms: LeaseTerms, lease: Lease, found: Entry | undefined): Promise<HeldLease | undefined> {
   const { subnet, subnet6 } = lease;
   const was = lease.publicIp ?? lease.publicIp6;
-  if (lease.nodeName === terms.nodeName && was !== undefined && !terms.publicIps.includes(was)) {
+  const isMoved = lease.nodeName === terms.nodeName && was !== undefined && !terms.publicIps.includes(was);
+  if (isMoved) {
     terms.log.warn(
       { subnet, was },
       'the lease of this name was at another address: a node there with this name loses it',
     );
   }
-  return await writeLease(terms, { subnet, ...(subnet6 && { subnet6 }) }, lease, found ?? { absent: true });
+  const held = await writeLease(terms, { subnet, ...(subnet6 && { subnet6 }) }, lease, found ?? { absent: true });
+  return isMoved && held !== undefined ? { ...held, takenFrom: was } : held;
 }
 
 async function create(

@@ -48,6 +48,7 @@ const backend = new VxlanBackend(config, { ...context, onChange: (keys) => follo
 await backend.start(own);
 const view: FlanneldView = {
   node: 'me',
+  etcdAt: { endpoints: [], tls: {} },
   phase: '',
   underlayUp: true,
   etcd: { connected: true },
