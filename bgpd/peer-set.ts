@@ -67,6 +67,8 @@ interface OwnedMember extends Member {
 export class PeerSet {
   readonly #options: PeerSetOptions;
   readonly #members = new Map<string, OwnedMember>();
+  /** Peers that an operator took out of service, by name, and what they are told. They stay so when they are made anew. */
+  readonly #disabled = new Map<string, Notification>();
   #open: Open;
 
   constructor(options: PeerSetOptions) {
@@ -96,6 +98,8 @@ export class PeerSet {
       );
       return notification('connectionRejected', why);
     }
+    const disabled = this.#disabled.get(open.node);
+    if (disabled !== undefined) return disabled;
     const member = this.#members.get(open.node);
     // Its former life may still look established; the record is of the new one.
     if (member !== undefined && this.#isOutdated(member)) this.#replace(open.node, member);
@@ -124,6 +128,8 @@ export class PeerSet {
     const member = this.#members.get(name);
     if (member === undefined || member.peer.established || !this.#isOutdated(member)) return;
     if (member.wanted === undefined && this.#options.isKept?.(name) === true) return;
+    // One that came from a range would be forgotten, and nobody could enable it again.
+    if (member.wanted === undefined && member.record.isPassive === true && this.#disabled.has(name)) return;
     this.#replace(name, member);
   }
 
@@ -148,6 +154,27 @@ export class PeerSet {
     member.cancelRestart();
     member.peer.stop(why);
     member.cancelRestart = this.#options.clock.after(afterMs, () => member.peer.start());
+  }
+
+  /** Takes a peer out of service until `enable`: its session ends with `why`, and so does every attempt of the peer. */
+  disable(name: string, why: Notification): void {
+    const member = this.#members.get(name);
+    if (member === undefined) return;
+    this.#disabled.set(name, why);
+    member.cancelRestart();
+    member.peer.stop(why);
+  }
+
+  /** Takes a peer back into service: it is dialled at once. */
+  enable(name: string): void {
+    this.#disabled.delete(name);
+    this.settle(name);
+    this.#members.get(name)?.peer.start();
+  }
+
+  /** Whether an operator took it out of service. */
+  isDisabled(name: string): boolean {
+    return this.#disabled.has(name);
   }
 
   /** Something to send may have come up for any of them. */
@@ -188,6 +215,6 @@ export class PeerSet {
       seed: Math.floor(Math.random() * 2 ** 32),
     });
     this.#members.set(name, { record, peer, wanted, cancelRestart: () => undefined });
-    peer.start();
+    if (!this.#disabled.has(name)) peer.start();
   }
 }

@@ -86,6 +86,11 @@ export class Speaker {
     return this.#stale.families(name);
   }
 
+  /** What this node says in an OPEN now. */
+  get open(): Open {
+    return this.#open;
+  }
+
   /** What to say of this node from the next OPEN on. */
   setOpen(open: Open): void {
     this.#open = open;
@@ -108,15 +113,29 @@ export class Speaker {
   /** Policies by group of peers. Peers of `importChanged` are asked for their routes again (RFC 2918). */
   async setPolicies(policies: ReadonlyMap<string, GroupPolicies>, importChanged: ReadonlySet<string>): Promise<void> {
     const work = this.#inSlices(this.#options.rib.setPolicies(policies, this.#options.causes.make('policy-changed')));
-    for (const [name, { record, peer }] of this.peers.members) {
-      const memory = this.#memory.get(name);
-      if (memory?.open?.capabilities.routeRefresh !== true || !importChanged.has(record.group ?? '')) continue;
-      for (const family of this.#commonFamilies(memory.open)) {
-        memory.first.push({ type: 'route-refresh', family, kind: 'request' });
-      }
-      peer.wake();
+    for (const [name, { record }] of this.peers.members) {
+      if (importChanged.has(record.group ?? '')) this.askAgain(name);
     }
     await work;
+  }
+
+  /** Asks an established peer for its routes again (RFC 2918); false where it cannot be asked. */
+  askAgain(name: string): boolean {
+    const memory = this.#memory.get(name);
+    if (memory?.open?.capabilities.routeRefresh !== true) return false;
+    for (const family of this.#commonFamilies(memory.open)) {
+      memory.first.push({ type: 'route-refresh', family, kind: 'request' });
+    }
+    this.peers.members.get(name)?.peer.wake();
+    return true;
+  }
+
+  /** Sends an established peer everything again; false where there is no session. */
+  tellAgain(name: string): boolean {
+    const memory = this.#memory.get(name);
+    if (memory?.open === undefined) return false;
+    for (const family of this.#commonFamilies(memory.open)) this.#refresh(name, memory, family, 'request');
+    return true;
   }
 
   /** Nothing is dropped any more: the daemon stops. */

@@ -89,7 +89,7 @@ function routerIdDetail(node: Node): string {
 
 function peersStatus(node: Node): readonly unknown[] {
   return [...node.speaker.peers.members].map(([name, { record, peer }]) => {
-    const { sinceUnixUs, ...status } = peer.status();
+    const { sinceUnixUs, lastUpUnixUs, lastDownUnixUs, ...status } = peer.status();
     const counts = node.rib.counts(name);
     const flaws = node.speaker.flaws(name);
     return {
@@ -99,7 +99,9 @@ function peersStatus(node: Node): readonly unknown[] {
       asn: record.asn,
       routerId: record.routerId,
       ...status,
-      since: new Date(Number(sinceUnixUs / 1000n)).toISOString(),
+      since: timeText(sinceUnixUs),
+      ...(lastUpUnixUs !== undefined && { lastUp: timeText(lastUpUnixUs) }),
+      ...(lastDownUnixUs !== undefined && { lastDown: timeText(lastDownUnixUs) }),
       routesReceived: counts?.received ?? 0,
       routesAdvertised: counts?.advertised ?? 0,
       staleFamilies: node.speaker.staleFamilies(name),
@@ -108,6 +110,10 @@ function peersStatus(node: Node): readonly unknown[] {
       bfd: record.bfd ? node.watch.peerStatus(record.address) : { state: 'not offered by the peer' },
     };
   });
+}
+
+function timeText(unixUs: bigint): string {
+  return new Date(Number(unixUs / 1000n)).toISOString();
 }
 
 /** Every route, as in /status. Made in slices: keepalives are sent in between. */

@@ -70,7 +70,14 @@ export interface PeerStatus {
   readonly sessions: number;
   /** Negotiated, while established. */
   readonly holdTimeSeconds?: number;
+  /** When the last session was established and when it ended, microseconds since the Unix epoch; absent: never. */
+  readonly lastUpUnixUs?: bigint;
+  readonly lastDownUnixUs?: bigint;
+  readonly messages: { readonly sent: MessageCounts; readonly received: MessageCounts };
 }
+
+/** Messages since the peer is known, by type; END-OF-RIB apart from the UPDATE that it is in BGP. */
+export type MessageCounts = Partial<Record<Message['type'], number>>;
 
 export class Peer {
   readonly #options: PeerOptions;
@@ -86,6 +93,10 @@ export class Peer {
   #whyDown: string | undefined;
   #lastFailure: string | undefined;
   #sessions = 0;
+  #lastUpUnixUs: bigint | undefined;
+  #lastDownUnixUs: bigint | undefined;
+  readonly #sent: MessageCounts = {};
+  readonly #received: MessageCounts = {};
 
   constructor(options: PeerOptions) {
     this.#options = options;
@@ -97,6 +108,11 @@ export class Peer {
     return this.#name === 'Established';
   }
 
+  /** What the peer said in the OPEN of the established session. */
+  get open(): Open | undefined {
+    return this.#established()?.peerOpen;
+  }
+
   status(): PeerStatus {
     const connection = this.#established();
     const whyDown = this.#whyDown ?? this.#lastFailure;
@@ -104,6 +120,9 @@ export class Peer {
       state: this.#name,
       sinceUnixUs: this.#sinceUnixUs,
       sessions: this.#sessions,
+      messages: { sent: { ...this.#sent }, received: { ...this.#received } },
+      ...(this.#lastUpUnixUs !== undefined && { lastUpUnixUs: this.#lastUpUnixUs }),
+      ...(this.#lastDownUnixUs !== undefined && { lastDownUnixUs: this.#lastDownUnixUs }),
       ...(whyDown !== undefined && { whyDown }),
       ...(this.#lastFailure !== undefined && { lastFailure: this.#lastFailure }),
       ...(connection !== undefined && { holdTimeSeconds: connection.holdTimeSeconds }),
@@ -145,6 +164,7 @@ export class Peer {
   accept(open: Open, connection: Connection): ConnectionListener {
     const id = this.#state.lastConnection + 1;
     this.#connections.set(id, connection);
+    countMessage(this.#received, 'open');
     this.#dispatch({ type: 'accepted', connection: id });
     this.#dispatch({ type: 'message', connection: id, message: { type: 'open', open } });
     return this.#listener(id);
@@ -172,7 +192,7 @@ export class Peer {
   #listener(id: number): ConnectionListener {
     return {
       connected: () => this.#dispatch({ type: 'connected', connection: id }),
-      message: (decoded) => this.#received(id, decoded),
+      message: (decoded) => this.#take(id, decoded),
       drained: () => this.#drained(id),
       closed: (reason) => {
         this.#connections.delete(id);
@@ -181,11 +201,12 @@ export class Peer {
     };
   }
 
-  #received(id: number, decoded: Decoded): void {
+  #take(id: number, decoded: Decoded): void {
     if ('reset' in decoded) {
       this.#dispatch({ type: 'malformed', connection: id, notification: decoded.reset });
       return;
     }
+    countMessage(this.#received, decoded.message.type);
     this.#dispatch({ type: 'message', connection: id, message: decoded.message, flaw: decoded.flaw });
   }
 
@@ -225,6 +246,7 @@ export class Peer {
         break;
       case 'up':
         this.#sessions++;
+        this.#lastUpUnixUs = this.#options.clock.unixMicros();
         this.#whyDown = undefined;
         this.#lastFailure = undefined;
         this.#blocked = false;
@@ -233,6 +255,7 @@ export class Peer {
         break;
       case 'down':
         this.#whyDown = effect.reason;
+        this.#lastDownUnixUs = this.#options.clock.unixMicros();
         owner.down(effect.reason, effect.notification);
         break;
       case 'failed':
@@ -248,6 +271,7 @@ export class Peer {
   #send(id: number, message: Message): void {
     const room = this.#connections.get(id)?.send(message) ?? true;
     this.#options.owner.sent(message.type);
+    countMessage(this.#sent, message.type);
     if (room) return;
     if (this.#established()?.id === id) this.#blocked = true;
     this.#dispatch({ type: 'send-blocked', connection: id });
@@ -288,4 +312,8 @@ export class Peer {
     });
     this.#timer = { atMs, cancel };
   }
+}
+
+function countMessage(counts: MessageCounts, type: Message['type']): void {
+  counts[type] = (counts[type] ?? 0) + 1;
 }

@@ -4,7 +4,7 @@
 import { pino } from 'pino';
 import { beforeEach, expect, test } from 'vitest';
 import type { NodeRecord } from '../../../bgpd/mesh/node-record.ts';
-import { PeerSet } from '../../../bgpd/peer-set.ts';
+import { PeerSet, type PeerSetOptions } from '../../../bgpd/peer-set.ts';
 import type { Open } from '../../../bgpd/session/message.ts';
 import { NOTIFICATION, notification } from '../../../bgpd/session/notification.ts';
 import { address } from '../../../lib/net/address.ts';
@@ -115,6 +115,51 @@ test('only peers that have something to get are woken', () => {
   expect(asked).toEqual(['b']);
 });
 
+test('a disabled peer: told why, at every attempt, and it stays so when its record is another, until it is enabled', () => {
+  meet();
+  a.disable('b', notification('administrativeShutdown', 'maintenance'));
+  clock.advance(60_000);
+  expect(a.members.get('b')?.peer.status().state).toBe('Idle');
+  expect(b.members.get('a')?.peer.status()).toMatchObject({
+    sessions: 1,
+    lastFailure: 'the peer sent Cease, administrative shutdown: maintenance',
+  });
+  a.setNodes(nodes(A));
+  a.setNodes(nodes(A, B));
+  clock.advance(60_000);
+  expect([a.isDisabled('b'), a.members.get('b')?.peer.established]).toEqual([true, false]);
+  a.enable('b');
+  clock.advance(10_000);
+  expect([a.isDisabled('b'), a.members.get('b')?.peer.established]).toEqual([false, true]);
+});
+
+test('a disabled peer is not started by the end of a prefix limit', () => {
+  meet();
+  a.restart('b', notification('prefixLimitReached'), 1_000);
+  a.disable('b', notification('administrativeShutdown'));
+  clock.advance(60_000);
+  expect(a.members.get('b')?.peer.status().state).toBe('Idle');
+});
+
+test('a disabled peer that came from a range stays known until it is enabled, and may come again then', () => {
+  a = peerSet(A, ({ node: name }, remote) => ({ name, address: remote, port: 0, asn: 64_512, isPassive: true }));
+  network.listen(A, (open, connection) => a.accept(open, Object.assign(connection, { remote: B.address })));
+  b.setNodes(nodes(A, B));
+  clock.advance(5_000);
+  a.disable('b', notification('administrativeShutdown'));
+  clock.advance(10_000);
+  a.settle('b');
+  expect([a.members.has('b'), a.members.get('b')?.peer.established]).toEqual([true, false]);
+  a.enable('b');
+  clock.advance(10_000);
+  expect(a.members.get('b')?.peer.established).toBe(true);
+});
+
+test('what is not there cannot be disabled', () => {
+  a.disable('nobody', notification('administrativeShutdown'));
+  expect(a.isDisabled('nobody')).toBe(false);
+});
+
 test('stop ends every session with the reason', () => {
   meet();
   a.stop(notification('administrativeShutdown', 'bye'));
@@ -128,7 +173,7 @@ function meet(): void {
   clock.advance(5_000);
 }
 
-function peerSet(own: NodeRecord): PeerSet {
+function peerSet(own: NodeRecord, dynamic?: PeerSetOptions['dynamic']): PeerSet {
   const { name } = own;
   return new PeerSet({
     open: openOf(own),
@@ -145,6 +190,7 @@ function peerSet(own: NodeRecord): PeerSet {
       stateChanged: () => undefined,
     }),
     removed: (peer) => log.push(`${name}: removed ${peer}`),
+    ...(dynamic !== undefined && { dynamic }),
   });
 }
 
