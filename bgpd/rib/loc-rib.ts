@@ -59,6 +59,13 @@ export class LocRib {
     return this.#destinations.size;
   }
 
+  /** How many candidates all prefixes have together. */
+  get pathCount(): number {
+    let sum = 0;
+    for (const count of this.#counts.values()) sum += count;
+    return sum;
+  }
+
   get lists(): ReadonlySet<PathList> {
     return this.#lists;
   }

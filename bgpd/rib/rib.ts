@@ -18,9 +18,9 @@ import { LOCAL_PEER, type Path, type PathSource, PathTable } from './path.ts';
 import { PathGroups } from './path-groups.ts';
 import { judgeImport, unused } from './policy.ts';
 import { type GroupMember, type GroupPolicies, groupKey, isFrom, type RibPeer, sourceOf } from './rib-peer.ts';
-import { importAttributes, type Refusal, refuseImport, type Speaker } from './route-rules.ts';
-import type { Update } from './update.ts';
-import { type Cursor, type GroupRules, UpdateGroup } from './update-group.ts';
+import { importAttributes, refuseImport, type Speaker } from './route-rules.ts';
+import type { Received, Update } from './update.ts';
+import { type Cursor, type GroupRules, type PeerOutgoing, UpdateGroup } from './update-group.ts';
 
 /** Prefixes judged anew between two turns of the event loop. */
 const SLICE_PREFIXES = 2_048;
@@ -28,19 +28,6 @@ const SLICE_PREFIXES = 2_048;
 export interface RibSettings extends Speaker {
   /** Equal paths used at once (ECMP); 1 for none. */
   readonly maximumPaths: number;
-}
-
-/** What a received update led to. */
-export interface Received {
-  readonly events: FeedEvent[];
-  /** Announced prefixes that were treated as withdrawn because of this. */
-  readonly refused: Refusal | undefined;
-}
-
-/** What to send to a peer next, in this order. */
-export interface PeerOutgoing {
-  readonly updates: readonly Update[];
-  readonly endOfRib: readonly Family[];
 }
 
 /** RIBs of one family. */
@@ -69,6 +56,8 @@ export class Rib {
   #policies: ReadonlyMap<string, GroupPolicies> = new Map();
   #draining = false;
   #lastGroupId = 0;
+  /** Told every change of the Loc-RIB, before anybody else. */
+  onChange: (changes: readonly RibChange[]) => void = () => undefined;
 
   constructor(settings: RibSettings, ownAddress: Address) {
     this.#settings = settings;
@@ -268,6 +257,16 @@ export class Rib {
     for (const { locRib } of this.#families.values()) yield* locRib.prefixes();
   }
 
+  /** The candidates of one family: to look at. */
+  table(family: Family): Pick<LocRib, 'size' | 'pathCount' | 'prefixes' | 'list' | 'count'> {
+    return this.#family(family).locRib;
+  }
+
+  /** What an established peer is told of one family: to look at. */
+  adjOut(name: string, family: Family): Pick<UpdateGroup, 'size' | 'prefixes' | 'announced'> | undefined {
+    return this.#peers.get(name)?.out.get(family)?.group;
+  }
+
   #familyRib(family: Family): FamilyRib {
     const context: DecisionContext = {
       maximumPaths: this.#settings.maximumPaths,
@@ -336,6 +335,7 @@ export class Rib {
   /** Path groups and update groups follow a change of the Loc-RIB. */
   #follow(family: Family, changes: readonly RibChange[], cause: Cause | undefined): FeedEvent[] {
     if (changes.length === 0) return [];
+    this.onChange(changes);
     const { pathGroups, updateGroups } = this.#family(family);
     const events = pathGroups.apply(changes);
     for (const { group } of updateGroups.values()) group.apply(changes, cause);

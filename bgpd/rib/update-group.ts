@@ -55,6 +55,12 @@ export interface Outgoing {
   readonly endOfRib: boolean;
 }
 
+/** What to send to a peer next over all families, in this order. */
+export interface PeerOutgoing {
+  readonly updates: readonly Update[];
+  readonly endOfRib: readonly Family[];
+}
+
 /** One packed stretch of the log, the same for every peer that stands at its start. */
 interface Stretch {
   readonly end: number;
@@ -106,6 +112,17 @@ export class UpdateGroup {
   /** How many prefixes are announced. */
   get size(): number {
     return this.#indexOf.size - this.#withdrawn;
+  }
+
+  /** Prefixes that are announced, or withdrawn with a peer still to be told. */
+  prefixes(): IterableIterator<Prefix> {
+    return this.#indexOf.keys();
+  }
+
+  /** What this peer is told of a prefix; `undefined` where nothing, for instance because it is its own path. */
+  announced(prefix: Prefix, peer: string): Attributes | undefined {
+    const exported = this.#routes[this.#indexOf.get(prefix) ?? -1];
+    return exported?.peer === peer ? undefined : exported?.attributes;
   }
 
   /** How many peers it serves. */
