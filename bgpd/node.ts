@@ -21,14 +21,14 @@ import { sessionsWanted } from './mesh/sessions-wanted.ts';
 import { type BgpdMetrics, bgpdMetrics } from './metrics.ts';
 import type { PeerRecord } from './peer-set.ts';
 import { dynamicPeer, importChanges, PeeringFile } from './peering.ts';
-import { NO_PEERING, type Peering, type StaticRoute } from './peering-file.ts';
+import { NO_PEERING, type Peering } from './peering-file.ts';
 import type { RouterId } from './rib/attributes.ts';
 import { Rib } from './rib/rib.ts';
 import { RibFeed } from './rib-feed.ts';
 import { notification } from './session/notification.ts';
 import { type Exchange, openExchange } from './session/route-exchange.ts';
 import { Speaker } from './speaker.ts';
-import { activeRoutes, routeAttributes } from './static-routes.ts';
+import { StaticRoutes } from './static-routes.ts';
 import { SyncGate } from './sync-gate.ts';
 
 /** Taking back the record must not hold up the stop when etcd is away. */
@@ -62,8 +62,7 @@ export class Node {
   #mesh: Mesh | undefined;
   #registration: Registration | undefined;
   readonly #peering: PeeringFile;
-  #aggregateScheduled = false;
-  #staticRoutes: readonly StaticRoute[] = [];
+  readonly staticRoutes: StaticRoutes;
   #registered: ReadonlyMap<string, NodeRecord> = new Map();
   /** Names of nodes that have our router id. */
   #sameRouterId: readonly string[] = [];
@@ -89,8 +88,15 @@ export class Node {
       address: () => this.#address,
       onPublished: () => {
         this.#metrics.routes(this.rib.size, table.routeCount, this.rib.originated);
-        this.#aggregateSoon();
+        this.staticRoutes.tableChanged();
       },
+    });
+    this.staticRoutes = new StaticRoutes({
+      rib: this.rib,
+      publish: (events) => this.#ribFeed.publish(events, undefined),
+      address: () => this.#address,
+      isLeased: (prefix) => view.groups.get(view.groupOf(prefix) ?? -1)?.local === true,
+      changed: () => this.speaker.wakePeers(),
     });
     this.#peering = new PeeringFile({
       path: config.configFile,
@@ -134,6 +140,11 @@ export class Node {
   /** Where peers reach it; 0 before it listens. */
   get port(): number {
     return this.#port;
+  }
+
+  /** What the configuration file says now. */
+  get peering(): Peering {
+    return this.#peering.current;
   }
 
   mesh(): ReturnType<Mesh['status']> | undefined {
@@ -185,6 +196,7 @@ export class Node {
     this.#options.context.log.warn({ from: this.#address, to: address }, 'the underlay address of this node changed');
     this.#address = address;
     this.#ribFeed.followAll();
+    this.staticRoutes.moved();
     if (this.#options.config.listenAddress === undefined) await this.#listen();
     this.watch.start(address);
     this.#registration?.hurry();
@@ -263,32 +275,8 @@ export class Node {
       .catch((error: unknown) => this.#options.context.fail(error));
     this.#setPeers();
     this.speaker.peers.enforce([...now.peers, ...before.peers].map(({ name }) => name));
-    this.#aggregate();
+    this.staticRoutes.setFile(now.routes);
     this.gate.check();
-  }
-
-  /** Many changes of the routes, one look at the aggregates. */
-  #aggregateSoon(): void {
-    if (this.#aggregateScheduled || !this.#peering.current.routes.some(({ isAggregate }) => isAggregate)) return;
-    this.#aggregateScheduled = true;
-    setImmediate(() => {
-      this.#aggregateScheduled = false;
-      this.#aggregate();
-    });
-  }
-
-  #aggregate(): void {
-    const before = this.#staticRoutes;
-    const now = activeRoutes(this.#peering.current.routes, this.rib.prefixes());
-    this.#staticRoutes = now;
-    const kept = new Set(now.map(({ prefix }) => prefix));
-    const gone = before.filter(({ prefix }) => !kept.has(prefix)).map(({ prefix }) => prefix);
-    if (gone.length > 0) this.#ribFeed.publish(this.rib.withdrawLocal(gone, undefined), undefined);
-    for (const route of now.filter((each) => !before.includes(each))) {
-      const events = this.rib.originate(this.#address, [route.prefix], undefined, routeAttributes(route));
-      this.#ribFeed.publish(events, undefined);
-    }
-    if (now.length !== before.length || gone.length > 0) this.speaker.wakePeers();
   }
 
   #record(): NodeRecord {

@@ -33,16 +33,35 @@ export interface StaticRoute {
   readonly isAggregate: boolean;
 }
 
+/** Sets by name. The lists are the very ones that the conditions of the policies hold: so a condition's set has a name. */
+export interface NamedSets {
+  readonly prefixes: Readonly<Record<string, readonly PrefixRange[]>>;
+  readonly communities: Readonly<Record<string, readonly number[]>>;
+  readonly largeCommunities: Readonly<Record<string, readonly string[]>>;
+  readonly neighbours: Readonly<Record<string, readonly string[]>>;
+}
+
 export interface Peering {
   readonly peers: readonly PeerRecord[];
   readonly dynamic: readonly DynamicRange[];
   /** By group; '' is the group of the mesh. */
   readonly policies: ReadonlyMap<string, GroupPolicies>;
+  /** Every policy of the file, assigned or not. */
+  readonly definitions: readonly Policy[];
+  readonly sets: NamedSets;
   readonly meshLimit: PrefixLimit | undefined;
   readonly routes: readonly StaticRoute[];
 }
 
-export const NO_PEERING: Peering = { peers: [], dynamic: [], policies: new Map(), meshLimit: undefined, routes: [] };
+export const NO_PEERING: Peering = {
+  peers: [],
+  dynamic: [],
+  policies: new Map(),
+  definitions: [],
+  sets: { prefixes: {}, communities: {}, largeCommunities: {}, neighbours: {} },
+  meshLimit: undefined,
+  routes: [],
+};
 
 const address = z.string().transform(parsedBy(parseAddress, 'is no IP address'));
 const prefixText = z.string().transform(parsedBy(parsePrefix, 'is no prefix with all host bits zero'));
@@ -218,6 +237,8 @@ function peeringOf(data: File, ownAsn: number): Peering {
         { import: policyOf(group.import), export: policyOf(group.export) },
       ]),
     ),
+    definitions: Object.keys(data.policies).flatMap((key) => policyOf(key) ?? []),
+    sets: data.sets,
     meshLimit: groupOf(MESH_GROUP).prefixLimit,
     routes: [
       ...data.routes.map((each) => ({ ...each, isAggregate: false })),
