@@ -17,6 +17,7 @@ const TEST_TOOLS = {
   tshark: 'tshark',
   ethtool: 'ethtool',
   bird: 'bird2',
+  gobgp: 'gobgpd',
 };
 const COMPOSE_TOOLS = {
   dockerd: 'docker.io',

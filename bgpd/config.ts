@@ -10,6 +10,7 @@ import { EXIT, ExitError } from '../lib/run/exit.ts';
 import { LOG_LEVELS, type LogLevel } from '../lib/run/log.ts';
 import { choice, integer, type Program, readSettings, type Setting, text, toggle } from '../lib/run/settings.ts';
 import { BFD_SETTINGS, type BfdSettings, bfdSettings } from './bfd/settings.ts';
+import { API_ADDRESS_ACCEPTS, type ApiAddress, parseApiAddress } from './gobgp/api-address.ts';
 import { isRouterId } from './mesh/node-record.ts';
 import type { RouterId } from './rib/attributes.ts';
 import type { TlsFiles } from './session/exchange-tls.ts';
@@ -103,6 +104,12 @@ const SETTINGS = {
     "PEM file of this node's certificate: its name is a DNS name in it. Read anew as it changes.",
   ),
   'tls-key-file': text('', 'PEM file of its key.'),
+  'gobgp-address': {
+    help: 'Where the GoBGP API is served, for the gobgp command: there are no passwords. Empty: nowhere.',
+    accepts: API_ADDRESS_ACCEPTS,
+    default: '127.0.0.1:50051',
+    parse: parseApiAddress,
+  },
   'status-address': text('127.0.0.1', 'Address of the status server (/healthz, /readyz, /metrics, /status).'),
   'status-port': port(9252, 'Its port; 0 for any free one.'),
   'log-level': choice(LOG_LEVELS, 'info', 'Least severe level that is logged.'),
@@ -135,6 +142,8 @@ export interface BgpdConfig {
   readonly syncWaitMs: number;
   /** `undefined`: no TLS. */
   readonly tls: TlsFiles | undefined;
+  /** `undefined`: off. */
+  readonly gobgpAddress: ApiAddress | undefined;
   readonly statusAddress: string;
   readonly statusPort: number;
   readonly logLevel: LogLevel;
@@ -166,6 +175,7 @@ export function readConfig(argv: readonly string[], env: Readonly<Record<string,
     maximumPaths: values['maximum-paths'],
     syncWaitMs: values['sync-wait-seconds'] * 1000,
     tls: tlsFiles(values['tls-ca-file'], values['tls-cert-file'], values['tls-key-file']),
+    gobgpAddress: values['gobgp-address'] ?? undefined,
     statusAddress: values['status-address'],
     statusPort: values['status-port'],
     logLevel: values['log-level'],

@@ -16,6 +16,7 @@ import { systemClock } from '../lib/run/clock.ts';
 import { type DaemonContext, ensureRunFolder, type RunningDaemon } from '../lib/run/lifecycle.ts';
 import { Metrics, startStatusServer } from '../lib/run/status-server.ts';
 import type { BgpdConfig } from './config.ts';
+import { GobgpServer } from './gobgp/server.ts';
 import { Node, type NodeOptions } from './node.ts';
 import { bgpdChecks, bgpdStatus, listRoutes, type StatusInput } from './status.ts';
 
@@ -35,7 +36,9 @@ export async function startBgpd(config: BgpdConfig, context: DaemonContext): Pro
   });
   let client: FeedClient | undefined;
   const feedInSync = (): boolean => client?.status().state === 'in-sync';
-  const bringUp = new NodeBringUp({ config, context, clock: systemClock, metrics, registry, view, table, feedInSync });
+  const gobgp = new GobgpServer({ address: config.gobgpAddress, config, clock: systemClock, log, metrics });
+  const options = { config, context, clock: systemClock, metrics, registry, view, table, feedInSync };
+  const bringUp = new NodeBringUp(options, (node) => gobgp.attach(node));
   bringUp.check();
   client = watchFeed(
     {
@@ -56,6 +59,7 @@ export async function startBgpd(config: BgpdConfig, context: DaemonContext): Pro
     node: bringUp.node,
     flanneld: flanneld.status(),
     served: feedServer.status(),
+    gobgp: gobgp.status(),
   });
   const statusServer = await startStatusServer(
     { host: config.statusAddress, port: config.statusPort, socketPath: join(config.runFolder, 'bgpd.http') },
@@ -70,10 +74,12 @@ export async function startBgpd(config: BgpdConfig, context: DaemonContext): Pro
     },
     metrics,
   );
+  gobgp.start();
   log.info({ node: config.node, asn: config.asn, runFolder: config.runFolder }, 'bgpd started');
   return {
     async stop() {
       await feedServer.close();
+      await gobgp.close();
       flanneld.close();
       await bringUp.node?.stop();
       await Promise.all([registry?.close(), statusServer.close()]);
@@ -84,10 +90,12 @@ export async function startBgpd(config: BgpdConfig, context: DaemonContext): Pro
 /** Makes the node as soon as its address is known, and lets it follow. */
 class NodeBringUp {
   readonly #options: NodeOptions;
+  readonly #made: (node: Node) => void;
   node: Node | undefined;
 
-  constructor(options: NodeOptions) {
+  constructor(options: NodeOptions, made: (node: Node) => void) {
     this.#options = options;
+    this.#made = made;
   }
 
   follow(change: FeedChange, cause: Cause | undefined): void {
@@ -113,6 +121,7 @@ class NodeBringUp {
     }
     try {
       this.node = new Node(this.#options, address);
+      this.#made(this.node);
       this.node.start().catch((error: unknown) => context.fail(error));
     } catch (error) {
       context.fail(error);

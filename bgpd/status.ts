@@ -6,6 +6,7 @@ import type { FeedClientStatus } from '../lib/feed/feed-client.ts';
 import type { FeedServerStatus } from '../lib/feed/feed-server.ts';
 import type { Prefix } from '../lib/net/prefix.ts';
 import type { ReadinessCheck } from '../lib/run/status-server.ts';
+import type { GobgpServerStatus } from './gobgp/server.ts';
 import type { Node } from './node.ts';
 import type { StepName } from './rib/decision.ts';
 import type { Rib } from './rib/rib.ts';
@@ -26,6 +27,7 @@ export interface StatusInput {
   readonly node: Node | undefined;
   readonly flanneld: FeedClientStatus;
   readonly served: FeedServerStatus;
+  readonly gobgp: GobgpServerStatus;
 }
 
 /** The promises that bgpd makes, held or not. */
@@ -54,8 +56,8 @@ export function bgpdChecks({ node, flanneld, served }: StatusInput): readonly Re
 }
 
 /** The content of /status. */
-export function bgpdStatus({ name, asn, tls, node, flanneld, served }: StatusInput): unknown {
-  const common = { node: name, asn, tls: tls ?? null, flanneldFeed: flanneld, feed: served };
+export function bgpdStatus({ name, asn, tls, node, flanneld, served, gobgp }: StatusInput): unknown {
+  const common = { node: name, asn, tls: tls ?? null, flanneldFeed: flanneld, feed: served, gobgp };
   if (node === undefined) return common;
   return {
     ...common,

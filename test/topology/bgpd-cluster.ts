@@ -170,6 +170,7 @@ export class BgpdNode {
       `--etcd-endpoints=${this.#endpoint}`,
       '--listen-port=0',
       '--status-port=0',
+      '--gobgp-address=',
       ...this.#flags,
     ];
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });

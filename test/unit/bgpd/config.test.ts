@@ -21,6 +21,7 @@ test('defaults', () => {
     listenPort: 1790,
     holdTimeSeconds: 9,
     gracefulRestartSeconds: 120,
+    gobgpAddress: { host: '127.0.0.1', port: 50_051 },
     gracefulRestartFor: 'announced',
     isReflector: false,
     clusterId: undefined,
