@@ -27,6 +27,9 @@ import { Refusal } from './refusal.ts';
 
 const TYPE_URL = 'type.googleapis.com/';
 
+/** Where NEXT_HOP stands in a packed set: by type code, third. */
+const NEXT_HOP_AT = 2;
+
 /** Beyond this nobody means it (RFC 4271 has 255 in one segment). */
 const AS_PATH_MAX = 255;
 
@@ -54,7 +57,7 @@ export function readPrefix(nlri: Any | undefined): Prefix {
 
 /** Packs attribute sets, each once: sets are interned, so identity is equality. */
 export class AttributePacker {
-  readonly #packed = new WeakMap<Attributes, { readonly before: readonly Any[]; readonly after: readonly Any[] }>();
+  readonly #packed = new WeakMap<Attributes, readonly Any[]>();
 
   pack(attributes: Attributes, prefix: Prefix, nlri: Any): Any[] {
     let packed = this.#packed.get(attributes);
@@ -62,33 +65,34 @@ export class AttributePacker {
       packed = packSet(attributes);
       this.#packed.set(attributes, packed);
     }
-    const { before, after } = packed;
     const { nextHop } = attributes;
-    if (prefixFamily(prefix) === 4) return [...before, packAny(NextHopAttributeSchema, { nextHop }), ...after];
+    if (prefixFamily(prefix) === 4) return [...packed];
     const reach = { family: familyMessage(6), nextHops: [nextHop], nlris: [nlri] };
-    return [...before, ...after, packAny(MpReachNLRIAttributeSchema, reach)];
+    return [...packed.filter((_, i) => i !== NEXT_HOP_AT), packAny(MpReachNLRIAttributeSchema, reach)];
   }
 }
 
-function packSet(attributes: Attributes): { readonly before: readonly Any[]; readonly after: readonly Any[] } {
-  const { origin, asPath, med, localPref, communities, originatorId, clusterList, largeCommunities } = attributes;
+/** As for an IPv4 prefix. */
+function packSet(attributes: Attributes): readonly Any[] {
+  const { origin, asPath, nextHop, med, localPref, communities, originatorId, clusterList, largeCommunities } =
+    attributes;
   const segments = asPath.length === 0 ? [] : [{ type: AsSegment_Type.AS_SEQUENCE, numbers: [...asPath] }];
   const large = largeCommunities.map((text) => {
     const [globalAdmin = 0, localData1 = 0, localData2 = 0] = text.split(':').map(Number);
     return { globalAdmin, localData1, localData2 };
   });
-  const before = [
+  const list = [
     packAny(OriginAttributeSchema, { origin: ORIGINS.indexOf(origin) }),
     packAny(AsPathAttributeSchema, { segments }),
+    packAny(NextHopAttributeSchema, { nextHop }),
   ];
-  const after: Any[] = [];
-  if (med !== undefined) after.push(packAny(MultiExitDiscAttributeSchema, { med }));
-  if (localPref !== undefined) after.push(packAny(LocalPrefAttributeSchema, { localPref }));
-  if (communities.length > 0) after.push(packAny(CommunitiesAttributeSchema, { communities: [...communities] }));
-  if (originatorId !== undefined) after.push(packAny(OriginatorIdAttributeSchema, { id: originatorId }));
-  if (clusterList.length > 0) after.push(packAny(ClusterListAttributeSchema, { ids: [...clusterList] }));
-  if (large.length > 0) after.push(packAny(LargeCommunitiesAttributeSchema, { communities: large }));
-  return { before, after };
+  if (med !== undefined) list.push(packAny(MultiExitDiscAttributeSchema, { med }));
+  if (localPref !== undefined) list.push(packAny(LocalPrefAttributeSchema, { localPref }));
+  if (communities.length > 0) list.push(packAny(CommunitiesAttributeSchema, { communities: [...communities] }));
+  if (originatorId !== undefined) list.push(packAny(OriginatorIdAttributeSchema, { id: originatorId }));
+  if (clusterList.length > 0) list.push(packAny(ClusterListAttributeSchema, { ids: [...clusterList] }));
+  if (large.length > 0) list.push(packAny(LargeCommunitiesAttributeSchema, { communities: large }));
+  return list;
 }
 
 /** What was given for a path that is to be added. Throws `Refusal` for what cannot be carried. */

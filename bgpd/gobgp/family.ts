@@ -7,10 +7,14 @@ import type { Family } from '../../lib/net/address.ts';
 import { Family_Afi, Family_Safi, type Family as FamilyMessage, FamilySchema } from '../../proto/gen/apipb/gobgp_pb.ts';
 import { Refusal } from './refusal.ts';
 
-const AFI = { 4: Family_Afi.IP, 6: Family_Afi.IP6 } as const;
+const MESSAGES = {
+  4: create(FamilySchema, { afi: Family_Afi.IP, safi: Family_Safi.UNICAST }),
+  6: create(FamilySchema, { afi: Family_Afi.IP6, safi: Family_Safi.UNICAST }),
+} as const;
 
+/** Shared: not to be changed. */
 export function familyMessage(family: Family): FamilyMessage {
-  return create(FamilySchema, { afi: AFI[family], safi: Family_Safi.UNICAST });
+  return MESSAGES[family];
 }
 
 /** The family asked for; IPv4 where none is named. Throws `Refusal`. */

@@ -5,7 +5,7 @@
 
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import type { Any, TimestampSchema } from '@bufbuild/protobuf/wkt';
-import type { Family } from '../../lib/net/address.ts';
+import { compareAddresses, type Family } from '../../lib/net/address.ts';
 import {
   EnhancedRouteRefreshCapabilitySchema,
   FourOctetASNCapabilitySchema,
@@ -47,10 +47,12 @@ const FORWARDING_PRESERVED = 0x80;
 /** What a peer message is made of. */
 export type PeerSource = Pick<Node, 'rib' | 'speaker' | 'address'>;
 
-/** The peers at this address or of this name; all for the empty text. */
+/** The peers at this address or of this name, all for the empty text, by address. */
 export function findPeers(node: Pick<Node, 'speaker'>, address: string): readonly Member[] {
   const members = [...node.speaker.peers.members.values()];
-  return members.filter(({ record }) => address === '' || record.address === address || record.name === address);
+  return members
+    .filter(({ record }) => address === '' || record.address === address || record.name === address)
+    .sort((one, other) => compareAddresses(one.record.address, other.record.address));
 }
 
 /** The one peer that a call is about. Throws `Refusal`. */
