@@ -91,7 +91,7 @@ function routerIdDetail(node: Node): string {
 
 function peersStatus(node: Node): readonly unknown[] {
   return [...node.speaker.peers.members].map(([name, { record, peer }]) => {
-    const { sinceUnixUs, lastUpUnixUs, lastDownUnixUs, ...status } = peer.status();
+    const { sinceUnixUs, lastUpUnixUs, lastDownUnixUs, downSinceUnixUs, ...status } = peer.status();
     const counts = node.rib.counts(name);
     const flaws = node.speaker.flaws(name);
     return {
@@ -104,6 +104,8 @@ function peersStatus(node: Node): readonly unknown[] {
       since: timeText(sinceUnixUs),
       ...(lastUpUnixUs !== undefined && { lastUp: timeText(lastUpUnixUs) }),
       ...(lastDownUnixUs !== undefined && { lastDown: timeText(lastDownUnixUs) }),
+      ...(downSinceUnixUs !== undefined && { downSince: timeText(downSinceUnixUs) }),
+      adminDown: node.speaker.peers.isDisabled(name),
       routesReceived: counts?.received ?? 0,
       routesAdvertised: counts?.advertised ?? 0,
       staleFamilies: node.speaker.staleFamilies(name),

@@ -8,6 +8,7 @@
 
 import type { Clock } from '../../lib/run/clock.ts';
 import type { Connection, ConnectionListener, Dialler, Endpoint } from './connection.ts';
+import { type DownReason, downReason, type Ending } from './down-reason.ts';
 import type { Decoded } from './exchange-codec.ts';
 import type { Message, Open } from './message.ts';
 import type { Notification } from './notification.ts';
@@ -66,6 +67,11 @@ export interface PeerStatus {
   readonly whyDown?: string;
   /** Why the last attempt failed; absent while a session is established. */
   readonly lastFailure?: string;
+  /** The same two in the vocabulary of down-reason.ts; absent where the texts are. */
+  readonly down?: DownReason;
+  readonly lastAttempt?: DownReason;
+  /** Since when there is no session, microseconds since the Unix epoch; absent while one is established. */
+  readonly downSinceUnixUs?: bigint;
   /** Sessions that were established. */
   readonly sessions: number;
   /** Negotiated, while established. */
@@ -90,8 +96,9 @@ export class Peer {
   #blocked = false;
   #name: StateName = 'Idle';
   #sinceUnixUs: bigint;
-  #whyDown: string | undefined;
-  #lastFailure: string | undefined;
+  readonly #madeUnixUs: bigint;
+  #whyDown: Ending | undefined;
+  #lastFailure: Ending | undefined;
   #sessions = 0;
   #lastUpUnixUs: bigint | undefined;
   #lastDownUnixUs: bigint | undefined;
@@ -102,6 +109,7 @@ export class Peer {
     this.#options = options;
     this.#state = initialSession(options.config, options.seed);
     this.#sinceUnixUs = options.clock.unixMicros();
+    this.#madeUnixUs = this.#sinceUnixUs;
   }
 
   get established(): boolean {
@@ -123,8 +131,12 @@ export class Peer {
       messages: { sent: { ...this.#sent }, received: { ...this.#received } },
       ...(this.#lastUpUnixUs !== undefined && { lastUpUnixUs: this.#lastUpUnixUs }),
       ...(this.#lastDownUnixUs !== undefined && { lastDownUnixUs: this.#lastDownUnixUs }),
-      ...(whyDown !== undefined && { whyDown }),
-      ...(this.#lastFailure !== undefined && { lastFailure: this.#lastFailure }),
+      ...(whyDown !== undefined && { whyDown: whyDown.reason, down: downReason(whyDown) }),
+      ...(this.#lastFailure !== undefined && {
+        lastFailure: this.#lastFailure.reason,
+        lastAttempt: downReason(this.#lastFailure),
+      }),
+      ...(!this.established && { downSinceUnixUs: this.#lastDownUnixUs ?? this.#madeUnixUs }),
       ...(connection !== undefined && { holdTimeSeconds: connection.holdTimeSeconds }),
     };
   }
@@ -254,12 +266,12 @@ export class Peer {
         this.wake();
         break;
       case 'down':
-        this.#whyDown = effect.reason;
+        this.#whyDown = effect;
         this.#lastDownUnixUs = this.#options.clock.unixMicros();
         owner.down(effect.reason, effect.notification);
         break;
       case 'failed':
-        this.#lastFailure = effect.reason;
+        this.#lastFailure = effect;
         owner.failed(effect.reason);
         break;
       case 'deliver':

@@ -3,6 +3,7 @@
 // Values only; session.ts has the transitions. All numbers named `...AtMs` are readings of one monotonic clock.
 
 import type { Backoff } from '../../lib/run/backoff.ts';
+import type { Ending } from './down-reason.ts';
 import type { Message, Open } from './message.ts';
 import type { Notification } from './notification.ts';
 import type { ExpectedPeer } from './open-check.ts';
@@ -106,9 +107,9 @@ export type Effect =
   | { readonly type: 'close'; readonly connection: number }
   | { readonly type: 'up'; readonly connection: number; readonly peerOpen: Open; readonly holdTimeSeconds: number }
   /** The established session is over; its routes are gone. */
-  | { readonly type: 'down'; readonly reason: string; readonly notification: Notification | undefined }
+  | ({ readonly type: 'down' } & Ending)
   /** An attempt failed before it was established. */
-  | { readonly type: 'failed'; readonly reason: string }
+  | ({ readonly type: 'failed' } & Ending)
   /** UPDATE, END-OF-RIB or ROUTE-REFRESH of the established session. */
   | { readonly type: 'deliver'; readonly message: Message; readonly flaw: string | undefined };
 

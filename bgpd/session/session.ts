@@ -13,6 +13,7 @@
 import { compareAddresses } from '../../lib/net/address.ts';
 import { backoffDelayMs } from '../../lib/run/backoff.ts';
 import type { RouterId } from '../rib/attributes.ts';
+import type { Ending } from './down-reason.ts';
 import type { Message, Open } from './message.ts';
 import { type Notification, notification, notificationText } from './notification.ts';
 import { checkOpen } from './open-check.ts';
@@ -85,7 +86,7 @@ function onConnection(draft: Draft, connection: ConnectionState, event: Connecti
       if (connection.phase === 'Connect') sendOpen(draft, connection, nowMs);
       break;
     case 'closed':
-      lose(draft, connection, event.reason, undefined, nowMs);
+      lose(draft, connection, { reason: event.reason }, nowMs);
       break;
     case 'malformed':
       end(draft, connection, event.notification, nowMs);
@@ -113,7 +114,7 @@ function receive(
   if (message.type === 'notification') {
     draft.effects.push({ type: 'close', connection: connection.id });
     const reason = `the peer sent ${notificationText(message.notification)}`;
-    lose(draft, connection, reason, message.notification, nowMs);
+    lose(draft, connection, { reason, notification: message.notification, by: 'peer' }, nowMs);
   } else if (phase === 'OpenSent' && message.type === 'open') {
     receiveOpen(draft, connection, message.open, nowMs);
   } else if (phase === 'OpenConfirm' && message.type === 'keepalive') {
@@ -203,7 +204,7 @@ function expire(draft: Draft, connection: ConnectionState, nowMs: number): void 
     end(draft, connection, notification('sendHoldTimerExpired', 'a message was not taken in time'), nowMs);
   } else if (holdAtMs !== undefined && nowMs >= holdAtMs && phase === 'Connect') {
     draft.effects.push({ type: 'close', connection: connection.id });
-    lose(draft, connection, 'dialling took too long', undefined, nowMs);
+    lose(draft, connection, { reason: 'dialling took too long' }, nowMs);
   } else if (holdAtMs !== undefined && nowMs >= holdAtMs) {
     end(draft, connection, notification('holdTimerExpired'), nowMs);
   } else if (keepaliveAtMs !== undefined && nowMs >= keepaliveAtMs) {
@@ -228,7 +229,7 @@ function dialIfDue(draft: Draft, nowMs: number): void {
 function end(draft: Draft, connection: ConnectionState, why: Notification, nowMs: number): void {
   if (connection.phase !== 'Connect') send(draft, connection, { type: 'notification', notification: why });
   draft.effects.push({ type: 'close', connection: connection.id });
-  lose(draft, connection, notificationText(why), why, nowMs);
+  lose(draft, connection, { reason: notificationText(why), notification: why, by: 'us' }, nowMs);
 }
 
 /** Gives a connection up in silence: another one of the same peer takes its place. */
@@ -238,21 +239,15 @@ function drop(draft: Draft, connection: ConnectionState): void {
 }
 
 /** A connection is over: the session may be, and the next attempt is planned. */
-function lose(
-  draft: Draft,
-  connection: ConnectionState,
-  reason: string,
-  why: Notification | undefined,
-  nowMs: number,
-): void {
+function lose(draft: Draft, connection: ConnectionState, ending: Ending, nowMs: number): void {
   draft.connections = draft.connections.filter(({ id }) => id !== connection.id);
   if (connection.phase === 'Established') {
-    draft.effects.push({ type: 'down', reason, notification: why });
+    draft.effects.push({ type: 'down', ...ending });
     const { establishedAtMs } = draft;
     if (establishedAtMs !== undefined && nowMs - establishedAtMs >= draft.config.times.stableMs) draft.attempts = 0;
     draft.establishedAtMs = undefined;
   } else {
-    draft.effects.push({ type: 'failed', reason });
+    draft.effects.push({ type: 'failed', ...ending });
   }
   if (!draft.started || draft.connections.length > 0) return;
   draft.retryAtMs = nowMs + backoffDelayMs(draft.config.times.connectRetry, draft.attempts, random(draft));

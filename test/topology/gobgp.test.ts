@@ -222,6 +222,13 @@ test.each([
     },
     WAIT,
   );
+  const down = { kind: 'admin-down', by: 'peer', code: 6, subcode: 2, text: reason.slice(2) };
+  expect((await b.peers()).find(({ node }) => node === 'node1')).toMatchObject({
+    adminDown: false,
+    down,
+    lastAttempt: down,
+  });
+  expect((await a.peers()).find(({ node }) => node === 'node2')).toMatchObject({ adminDown: true, down: { by: 'us' } });
   await gobgp(a, 'neighbor 192.0.2.2 enable');
   await a.isUp(b, false);
   await eventually('its routes are back', () => hops('10.5.2.0/24').join() === '192.0.2.2', WAIT);
