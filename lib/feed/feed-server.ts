@@ -13,8 +13,10 @@ import {
 } from '../../proto/gen/gingham/routefeed/v1/routefeed_pb.ts';
 import { addService, CHANNEL_OPTIONS } from '../rpc/service.ts';
 import { listenOnUnixSocket } from '../rpc/unix-socket.ts';
+import { EVENTS, monotonicOf } from '../run/event-ring.ts';
 import type { Logger } from '../run/log.ts';
 import type { Metrics } from '../run/status-server.ts';
+import type { Cause } from './feed.ts';
 import { encodeFeedEvent } from './feed-codec.ts';
 import type { FeedTable } from './feed-table.ts';
 import { FeedWatcher } from './feed-watcher.ts';
@@ -86,6 +88,15 @@ export async function startFeedServer(options: FeedServerOptions): Promise<FeedS
     },
   });
   const socket = await listenOnUnixSocket(server, options.socketPath);
+  let recorded: string | undefined;
+  const unsubscribe = table.subscribe(({ cause }: { readonly cause?: Cause }) => {
+    // A fault may move thousands of prefixes: it is one event.
+    if (cause === undefined || cause.id === recorded) return;
+    recorded = cause.id;
+    const { id, kind, detectedUnixUs, decidedUnixUs } = cause;
+    const stamps = { detectedUs: monotonicOf(detectedUnixUs), decidedUs: monotonicOf(decidedUnixUs) };
+    EVENTS.record('feed changed', { cause: id, causeKind: kind, ...stamps });
+  });
   return {
     status: () => ({
       inSync: table.inSync,
@@ -95,6 +106,7 @@ export async function startFeedServer(options: FeedServerOptions): Promise<FeedS
       overflows,
     }),
     async close() {
+      unsubscribe();
       for (const { stop } of [...watchers.values()]) stop();
       await socket.close();
     },

@@ -1,4 +1,4 @@
-// The HTTP face of a daemon: /healthz, /readyz, /metrics and /status, on a TCP port for machines and a unix socket for
+// The HTTP face of a daemon: /healthz, /readyz, /metrics, /events and /status, on a TCP port for machines and a unix socket for
 // the gingham command (same content; the socket works from outside the node's network namespace).
 //
 // /healthz says that the event loop turns. /readyz says whether the daemon's promises hold right now, check by check:
@@ -7,6 +7,7 @@
 import { chmod, rm } from 'node:fs/promises';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { EVENTS } from './event-ring.ts';
 import { EXIT, ExitError } from './exit.ts';
 
 /** One promise of the daemon: `ok`, and the fact behind it in a few words. */
@@ -95,7 +96,8 @@ export async function startStatusServer(
   };
 }
 
-async function respond(path: string, response: ServerResponse, source: StatusSource, metrics: Metrics): Promise<void> {
+async function respond(url: string, response: ServerResponse, source: StatusSource, metrics: Metrics): Promise<void> {
+  const [path, query = ''] = url.split('?');
   switch (path) {
     case '/healthz':
       return send(response, 200, 'text/plain', 'ok\n');
@@ -106,10 +108,15 @@ async function respond(path: string, response: ServerResponse, source: StatusSou
     }
     case '/status':
       return send(response, 200, 'application/json', `${JSON.stringify(source.status())}\n`);
+    case '/events': {
+      const since = Number(new URLSearchParams(query).get('since') ?? 0);
+      if (!Number.isSafeInteger(since) || since < 0) return send(response, 400, 'text/plain', 'since is no number\n');
+      return send(response, 200, 'application/jsonl', EVENTS.lines(since));
+    }
     case '/metrics':
       return send(response, 200, metrics.registry.contentType, await metrics.registry.metrics());
     default:
-      return send(response, 404, 'text/plain', 'not found: try /healthz, /readyz, /metrics or /status\n');
+      return send(response, 404, 'text/plain', 'not found: try /healthz, /readyz, /metrics, /events or /status\n');
   }
 }
 
