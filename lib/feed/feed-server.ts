@@ -16,7 +16,6 @@ import { listenOnUnixSocket } from '../rpc/unix-socket.ts';
 import { EVENTS, monotonicOf } from '../run/event-ring.ts';
 import type { Logger } from '../run/log.ts';
 import type { Metrics } from '../run/status-server.ts';
-import type { Cause } from './feed.ts';
 import { encodeFeedEvent } from './feed-codec.ts';
 import type { FeedTable } from './feed-table.ts';
 import { FeedWatcher } from './feed-watcher.ts';
@@ -89,7 +88,8 @@ export async function startFeedServer(options: FeedServerOptions): Promise<FeedS
   });
   const socket = await listenOnUnixSocket(server, options.socketPath);
   let recorded: string | undefined;
-  const unsubscribe = table.subscribe(({ cause }: { readonly cause?: Cause }) => {
+  const unsubscribe = table.subscribe((event) => {
+    const cause = event.type === 'in-sync' ? undefined : event.cause;
     // A fault may move thousands of prefixes: it is one event.
     if (cause === undefined || cause.id === recorded) return;
     recorded = cause.id;
