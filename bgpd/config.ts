@@ -16,7 +16,7 @@ import type { RouterId } from './rib/attributes.ts';
 import type { TlsFiles } from './session/exchange-tls.ts';
 import { HOLD_TIME_MAX_SECONDS } from './session/open-check.ts';
 
-const PROGRAM: Program = {
+export const PROGRAM: Program = {
   name: 'bgpd',
   summary: 'Exchanges routes with the bgpd of every other node and offers the best ones to felix.',
   envPrefix: 'BGPD_',
@@ -25,7 +25,8 @@ const PROGRAM: Program = {
 /** 2^32 - 1 is reserved (RFC 7300). */
 const ASN_MAX = 0xffff_fffe;
 
-const SETTINGS = {
+/** Every setting: its flag, variable, default and what it takes. */
+export const SETTINGS = {
   'node-name': text('', 'Name of this node, unique in the cluster. Empty: the host name.'),
   'run-dir': text('/run/gingham', 'Folder of the sockets, shared by the daemons of this node.'),
   ...ETCD_SETTINGS,

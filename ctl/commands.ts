@@ -15,6 +15,7 @@ import { DAEMONS } from './daemon-http.ts';
 import { showDoctor } from './doctor/doctor.ts';
 import { drain } from './drain.ts';
 import { showDrops } from './drops.ts';
+import { showEvents } from './events.ts';
 import { health } from './health.ts';
 import { showLeases } from './leases.ts';
 import { startNode } from './node.ts';
@@ -104,6 +105,14 @@ function addViews(program: Command, run: Run): void {
   view('peers', 'the sessions of bgpd, and why one is down', showPeers);
   view('leases', 'the leased subnets, and whether packets to them have a way', showLeases);
   view('drops', 'packets that this node threw away, where and why', showDrops);
+  program
+    .command('events')
+    .description('what the daemons of this node did last; --follow goes on until Ctrl-C')
+    .option('--follow', 'go on')
+    .option('--json', 'one line of JSON an event')
+    .action(({ follow, json }: JsonFlag & { follow?: boolean }) =>
+      finish(run, showEvents(run.runFolder, { follow: follow === true, json: json === true })),
+    );
   program
     .command('top')
     .description('live view: daemons, sessions, routes, packets; ends with Ctrl-C')

@@ -25,6 +25,8 @@ export const peersAnswer = z.object({
       routesReceived: z.number(),
       routesAdvertised: z.number(),
       bfd: z.string(),
+      /** While there is no session: a word of a fixed vocabulary (bgpd/session/down-reason.ts), and the words for people. */
+      down: z.string().optional(),
       whyDown: z.string().optional(),
     }),
   ),
@@ -50,7 +52,7 @@ export function peersTable({ peers }: PeersAnswer): readonly string[] {
     String(peer.routesReceived),
     String(peer.routesAdvertised),
     peer.bfd,
-    peer.whyDown ?? '-',
+    peer.down === undefined ? (peer.whyDown ?? '-') : `${peer.down}: ${peer.whyDown ?? ''}`,
   ]);
   return renderTable(['PEER', 'ADDRESS', 'STATE', 'SINCE', 'IN', 'OUT', 'BFD', 'WHY DOWN'], rows, toneOf);
 }
@@ -58,9 +60,11 @@ export function peersTable({ peers }: PeersAnswer): readonly string[] {
 function peersOf(status: BgpdStatus): PeersAnswer {
   const peers = status.peers.toSorted(byName).map((peer) => {
     const { node, address, asn, state, since, sessions, routesReceived, routesAdvertised } = peer;
-    const whyDown = isEstablished(state) ? undefined : (peer.whyDown ?? peer.lastFailure);
-    const shown = { node, address, asn, state, since, sessions, routesReceived, routesAdvertised };
-    return { ...shown, bfd: peer.bfd.state, ...(whyDown !== undefined && { whyDown }) };
+    const shown = { node, address, asn, state, since, sessions, routesReceived, routesAdvertised, bfd: peer.bfd.state };
+    if (isEstablished(state)) return shown;
+    const whyDown = peer.whyDown ?? peer.lastFailure;
+    const down = peer.adminDown === true ? 'admin-down' : (peer.down ?? peer.lastAttempt)?.kind;
+    return { ...shown, ...(down !== undefined && { down }), ...(whyDown !== undefined && { whyDown }) };
   });
   return {
     node: status.node,

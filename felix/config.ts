@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { LOG_LEVELS, type LogLevel } from '../lib/run/log.ts';
 import { choice, integer, list, type Program, readSettings, text } from '../lib/run/settings.ts';
 
-const PROGRAM: Program = {
+export const PROGRAM: Program = {
   name: 'felix',
   summary: "Makes the kernel's routes agree with the route feed of flanneld or bgpd; the only writer of routes.",
   envPrefix: 'FELIX_',
@@ -15,7 +15,8 @@ const PROGRAM: Program = {
 
 const DAY_SECONDS = 86_400;
 
-const SETTINGS = {
+/** Every setting: its flag, variable, default and what it takes. */
+export const SETTINGS = {
   'node-name': text('', 'Name of this node, for logs and status. Empty: the host name.'),
   'run-dir': text('/run/gingham', 'Folder of the sockets, shared by the daemons of this node.'),
   feed: choice(

@@ -10,13 +10,14 @@ import { LOG_LEVELS, type LogLevel } from '../lib/run/log.ts';
 import { choice, integer, list, type Program, readSettings, type Setting, text, toggle } from '../lib/run/settings.ts';
 import type { PlaneIoChoice, PlaneTuning } from './dataplane/data-plane.ts';
 
-const PROGRAM: Program = {
+export const PROGRAM: Program = {
   name: 'flanneld',
   summary: 'Leases a subnet to this node and carries packets between the subnets of all nodes.',
   envPrefix: 'FLANNELD_',
 };
 
-const SETTINGS = {
+/** Every setting: its flag, variable, default and what it takes. */
+export const SETTINGS = {
   'node-name': text('', 'Name of this node, unique in the cluster: it keeps its subnet by it. Empty: the host name.'),
   'run-dir': text('/run/gingham', 'Folder of the sockets, shared by the daemons of this node.'),
   ...ETCD_SETTINGS,

@@ -5,6 +5,8 @@
 import { mkdir } from 'node:fs/promises';
 import { EXIT, ExitError, errorText } from './exit.ts';
 import type { Logger } from './log.ts';
+import { openServiceManager } from './service-manager.ts';
+import { CHECK_SETTINGS } from './settings.ts';
 
 /** Stopping takes at most this long; then the process ends all the same. */
 export const STOP_DEADLINE_MS = 1_800;
@@ -22,11 +24,16 @@ export interface RunningDaemon {
   stop(): Promise<void>;
 }
 
-/** Runs until SIGTERM, SIGINT or `context.fail`, then exits the process. Never returns. */
+/**
+ * Runs until SIGTERM, SIGINT or `context.fail`, then exits the process. Never returns. With --check-settings it exits at
+ * once: whoever calls this has read its settings.
+ */
 export async function runDaemon(
   log: Logger,
   start: (context: DaemonContext) => Promise<RunningDaemon>,
 ): Promise<never> {
+  if (process.argv.includes(`--${CHECK_SETTINGS}`)) process.exit(EXIT.ok);
+  const manager = await openServiceManager();
   const stopping = new AbortController();
   let end: (reason: unknown) => void = () => undefined;
   const ended = new Promise<unknown>((resolve) => {
@@ -42,7 +49,10 @@ export async function runDaemon(
     fail(error);
     return undefined;
   });
+  // Not when all promises hold: a node may wait for etcd for hours, and must not be ended for it.
+  manager.ready();
   const reason = await ended;
+  manager.stopping();
   stopping.abort();
   const exitCode = typeof reason === 'string' ? EXIT.ok : reportFailure(log, reason);
   if (typeof reason === 'string') log.info({ signal: reason }, 'stopping');

@@ -19,6 +19,9 @@ export interface Setting<T> {
   readonly secret?: boolean;
 }
 
+/** The flag of every daemon that reads settings, says what is wrong with them, and ends. */
+export const CHECK_SETTINGS = 'check-settings';
+
 export type SettingTable = Readonly<Record<string, Setting<unknown>>>;
 export type SettingValues<S extends SettingTable> = {
   readonly [K in keyof S]: S[K] extends Setting<infer T> ? T : never;
@@ -101,6 +104,7 @@ export function readSettings<const S extends SettingTable>(
   const command = new Command(program.name)
     .description(program.summary)
     .helpOption('-h, --help', 'print this and exit');
+  command.option(`--${CHECK_SETTINGS}`, 'only say whether flags, variables and the files they name are right');
   command
     .addHelpText('after', HELP_EXIT_CODES)
     .exitOverride()
@@ -127,7 +131,8 @@ function optionOf(program: Program, flag: string, setting: Setting<unknown>): Op
   return new Option(form, `${setting.help} ${facts}`);
 }
 
-function variableOf(program: Program, flag: string): string {
+/** The environment variable of a flag. */
+export function variableOf(program: Program, flag: string): string {
   return program.envPrefix + flag.toUpperCase().replaceAll('-', '_');
 }
 

@@ -11,13 +11,14 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { doctorAnswer } from '../../ctl/doctor/doctor.ts';
 import { dropsAnswer } from '../../ctl/drops.ts';
+import { eventAnswer } from '../../ctl/events.ts';
 import { leasesAnswer } from '../../ctl/leases.ts';
 import { nodesAnswer } from '../../ctl/nodes.ts';
 import { peersAnswer } from '../../ctl/peers.ts';
 import { topAnswer } from '../../ctl/top.ts';
 import { eventually } from '../eventually.ts';
-import { answerOf, gingham, PATIENCE } from './ctl-command.ts';
-import { lab, labName, labOk } from './lab-command.ts';
+import { answerOf, ctlWords, gingham, PATIENCE } from './ctl-command.ts';
+import { lab, labName, labOk, startLab } from './lab-command.ts';
 
 const COLUMNS_MAX = 100;
 
@@ -94,6 +95,34 @@ describe('all is well', () => {
     expect(code).toBe(0);
   });
 
+  it('events: of all daemons, in order, and with --follow what comes next', async () => {
+    const { stdout, code } = await gingham(name, 'events', '--json');
+    const events = stdout
+      .trim()
+      .split('\n')
+      .map((line) => eventAnswer.parse(JSON.parse(line)));
+    expect(new Set(events.map(({ daemon }) => daemon))).toEqual(new Set(['flanneld', 'bgpd', 'felix']));
+    expect(events.map(({ at }) => at)).toEqual(events.map(({ at }) => at).toSorted());
+    expect(code).toBe(0);
+    const following = startLab(name, 'exec', 'node1', '--', ...ctlWords(name), 'events', '--follow');
+    let told = '';
+    following.stdout?.on('data', (bytes) => {
+      told += String(bytes);
+    });
+    const ended = new Promise((resolve) => following.once('close', resolve));
+    try {
+      await eventually('it tells what was', () => told.includes('felix'), PATIENCE);
+      const before = told.length;
+      await labOk(name, 'kill', 'node2/bgpd');
+      await eventually('it tells what comes', () => /bgpd .*node2/.test(told.slice(before)), PATIENCE);
+    } finally {
+      following.kill('SIGTERM');
+      await ended;
+      await labOk(name, 'start', 'node2/bgpd');
+    }
+    await eventually('all peers are back', async () => (await gingham(name, 'peers')).code === 0, PATIENCE);
+  });
+
   it('bundle: an archive with states, tables and logs', async () => {
     const file = join(folder, 'bundle.tar.gz');
     const { stdout, code } = await gingham(name, 'bundle', '--output', file);
@@ -125,6 +154,7 @@ describe('one node dead', () => {
     const { peers } = await answerOf(name, peersAnswer, 'peers');
     expect(peers.find(({ node }) => node === 'node3')).toMatchObject({
       state: expect.not.stringMatching('Established'),
+      down: expect.stringMatching(/^(refused|connection-lost|bfd-down|hold-expired)$/),
       whyDown: expect.stringMatching(/./),
     });
   });

@@ -22,12 +22,20 @@ it('shows why a peer is down, cut to the width of a terminal', () => {
     ...{ node: 'node1', draining: false, established: 1 },
     peers: [
       { node: 'node2', address: '192.0.2.2', state: 'Established', bfd: 'Up', ...common },
-      { node: 'node3', address: '192.0.2.3', state: 'Active', bfd: 'Down', whyDown: 'refused '.repeat(20), ...common },
+      {
+        node: 'node3',
+        address: '192.0.2.3',
+        state: 'Active',
+        bfd: 'Down',
+        down: 'refused',
+        whyDown: 'no '.repeat(30),
+        ...common,
+      },
     ],
   });
   expect(lines[0]).toBe('PEER   ADDRESS    STATE        SINCE  IN  OUT  BFD   WHY DOWN');
   expect(lines[1]).toMatch(/^node2 {2}192\.0\.2\.2 {2}Established {2}1m\ds? {3,4}3 {4}1 {2}Up {4}-$/);
-  expect(lines[2]).toMatch(/^node3 {2}192\.0\.2\.3 {2}Active .* Down {2}refused refused .*\.\.\.$/);
+  expect(lines[2]).toMatch(/^node3 {2}192\.0\.2\.3 {2}Active .* Down {2}refused: no no .*\.\.\.$/);
   expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(100);
   expect(peersTable({ node: 'node1', draining: false, established: 0, peers: [] })).toEqual(['no peers']);
 });
