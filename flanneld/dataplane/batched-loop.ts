@@ -29,8 +29,8 @@ const ARENA_BYTES_PER_SOCKET = 32 * 1024;
 const BATCHES_PER_ROUND = 4;
 /** Rounds between two looks for commands while there is traffic. */
 const ROUNDS_PER_LOOK = 16;
-/** Commands per look: each is some ten microseconds of work, all of them together well below a millisecond. */
-export const COMMANDS_PER_LOOK = 8;
+/** Commands per look: each has a few changes (change-outbox.ts), some ten microseconds of work. */
+export const COMMANDS_PER_LOOK = 2;
 const POLL_TIMEOUT_MS = 100;
 const STATS_INTERVAL_MS = 50;
 /** After so long without a packet, traffic has paused. */
@@ -174,14 +174,8 @@ export class BatchedLoop {
 
   #apply(command: BatchedCommand): void {
     switch (command.op) {
-      case 'set-peer':
-        this.#table.set(command.peer);
-        break;
-      case 'remove-peer':
-        this.#table.remove(command.node);
-        break;
-      case 'set-routes':
-        for (const route of command.routes) this.#table.setRoute(route);
+      case 'change-table':
+        this.#table.apply(command.changes);
         break;
       case 'set-mtu':
         this.#core.setMtu(command.mtuBytes);

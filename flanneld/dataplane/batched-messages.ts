@@ -2,7 +2,7 @@
 // Commands are applied between two packets, in order. There are no answers but `opened`: counters are in shared memory.
 
 import type { TunOpening } from '../../lib/kernel/tun-device.ts';
-import type { PlaneConfig, PlanePeer, PlaneRoute, PlaneTuning } from './data-plane.ts';
+import type { PlaneConfig, PlaneTuning } from './data-plane.ts';
 
 export interface BatchedWorkerData {
   readonly config: PlaneConfig;
@@ -15,9 +15,8 @@ export interface BatchedWorkerData {
 }
 
 export type BatchedCommand =
-  | { readonly op: 'set-peer'; readonly peer: PlanePeer }
-  | { readonly op: 'remove-peer'; readonly node: string }
-  | { readonly op: 'set-routes'; readonly routes: readonly PlaneRoute[] }
+  /** See table-changes.ts. */
+  | { readonly op: 'change-table'; readonly changes: Int32Array }
   | { readonly op: 'set-mtu'; readonly mtuBytes: number }
   | { readonly op: 'persist' }
   | { readonly op: 'close' };

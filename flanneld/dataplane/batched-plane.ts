@@ -12,16 +12,15 @@ import type { TunOpening } from '../../lib/kernel/tun-device.ts';
 import { EXIT, ExitError } from '../../lib/run/exit.ts';
 import { isArenaMachine } from './arena.ts';
 import type { BatchedCommand, BatchedEvent, BatchedWorkerData } from './batched-messages.ts';
+import { ChangeOutbox } from './change-outbox.ts';
 import type { DataPlane, OpenOptions, PlaneConfig } from './data-plane.ts';
 import { addStats, readStats, sharedStats } from './shared-counters.ts';
+import { TableChanges } from './table-changes.ts';
 
 const SCRIPT = new URL(`./batched-worker${extname(import.meta.url)}`, import.meta.url);
 
 /** Any non-zero 64-bit number. */
 const WAKE = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);
-
-/** One command is some ten microseconds of the worker's time, so that thousands of routes stall no packet. */
-const ROUTES_PER_COMMAND = 8;
 
 /** A thread that forwards. */
 interface PlaneThread {
@@ -67,16 +66,16 @@ export async function openBatchedPlane(config: PlaneConfig, options: OpenOptions
   const tell = (command: BatchedCommand): void => {
     for (const thread of threads) thread.tell(command);
   };
+  const table = new TableChanges();
+  const outbox = new ChangeOutbox((changes) => tell({ op: 'change-table', changes }));
   const offloads = threads[0]?.offloads ?? '';
   let closing: Promise<void> | undefined;
   return {
     io: { name: 'batched', why: `${why} (${offloads}${workers > 1 ? `; ${workers} threads` : ''})` },
-    setPeer: (peer) => tell({ op: 'set-peer', peer }),
-    removePeer: (node) => tell({ op: 'remove-peer', node }),
+    setPeer: (peer) => outbox.put(table.setPeer(peer)),
+    removePeer: (node) => outbox.put(table.removePeer(node)),
     setRoutes: (routes) => {
-      for (let at = 0; at < routes.length; at += ROUTES_PER_COMMAND) {
-        tell({ op: 'set-routes', routes: routes.slice(at, at + ROUTES_PER_COMMAND) });
-      }
+      for (const route of routes) outbox.put(table.setRoute(route));
     },
     setMtu: (mtuBytes) => tell({ op: 'set-mtu', mtuBytes }),
     stats: () => addStats(threads.map(({ memory }) => readStats(memory))),

@@ -69,7 +69,8 @@ export class BatchedReceive {
   }
 
   #message(): void {
-    const { at, length, sender, tos } = this.#slots;
+    const { at, length, senderFamily, senderAt, tos } = this.#slots;
+    const sender = this.#core.findSender(senderFamily, this.#arena.bytes, senderAt);
     const size = this.#datagramSize();
     const end = at + length;
     let datagramAt = at;
@@ -80,7 +81,7 @@ export class BatchedReceive {
     } while (datagramAt < end);
   }
 
-  #datagram(sender: string, tos: number, at: number, length: number): void {
+  #datagram(sender: number, tos: number, at: number, length: number): void {
     const core = this.#core;
     const { bytes } = this.#arena;
     if (core.fromSocket(sender, bytes, at, length, tos) !== undefined) return;

@@ -17,10 +17,10 @@ import {
 import type { Arena } from './arena.ts';
 import type { DeviceWriter } from './device-writer.ts';
 import { flowHash } from './flow-hash.ts';
-import type { TableEntry } from './forwarding-table.ts';
 import { BATCH_LIMIT, type MessageBatch } from './message-batch.ts';
 import type { PacketCalls } from './packet-calls.ts';
 import type { PlaneCore } from './plane-core.ts';
+import type { TableEntry } from './table-entry.ts';
 import { TcpSegmenter } from './tcp-segmenter.ts';
 import { UdpSegmenter } from './udp-segmenter.ts';
 

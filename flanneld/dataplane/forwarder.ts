@@ -1,21 +1,26 @@
 // Joins the core to a driver: each packet goes through the core, and where the core says.
 // Knows no system call, and holds no packet: what it is given it has passed on, cut or dropped when it returns.
 
-import type { Family } from '../../lib/net/address.ts';
+import { type Address, addressBytes, type Family } from '../../lib/net/address.ts';
 import { ETHERNET_LENGTH } from '../../lib/wire/ethernet.ts';
 import type { DropReason, PlaneConfig, PlanePeer, PlaneRoute, PlaneStats } from './data-plane.ts';
 import { ForwardingTable } from './forwarding-table.ts';
 import { finishChecksum, mayRenewChecksum } from './offloaded-checksum.ts';
 import { PlaneCore } from './plane-core.ts';
 import type { PlaneIo, PlaneSink } from './plane-io.ts';
+import { TableChanges } from './table-changes.ts';
 import { TcpSegmenter } from './tcp-segmenter.ts';
 
+/** Senders whose address bytes are kept. */
+const SENDER_CACHE_LIMIT = 10_000;
 /** The largest IP packet with its Ethernet header. */
 const PIECE_BYTES = 65_535 + ETHERNET_LENGTH;
 
 export class Forwarder implements PlaneSink {
   readonly #core: PlaneCore;
   readonly #table: ForwardingTable;
+  readonly #changes = new TableChanges();
+  readonly #senders = new Map<string, Uint8Array>();
   readonly #io: PlaneIo;
   readonly #nowMs: () => number;
   readonly #onFailure: (error: Error) => void;
@@ -47,7 +52,7 @@ export class Forwarder implements PlaneSink {
 
   datagram(sender: string, bytes: Uint8Array, at: number, length: number): void {
     const core = this.#core;
-    if (core.fromSocket(sender, bytes, at, length) !== undefined) return;
+    if (core.fromSocket(this.#endpointOf(sender), bytes, at, length) !== undefined) return;
     if (core.oversize !== undefined) this.#writeCut(core.oversize, bytes, core.frameAt, core.frameLength);
     else this.#write(bytes, core.frameAt, core.frameLength);
   }
@@ -66,15 +71,15 @@ export class Forwarder implements PlaneSink {
   }
 
   setPeer(peer: PlanePeer): void {
-    this.#table.set(peer);
+    this.#apply(this.#changes.setPeer(peer));
   }
 
   removePeer(node: string): void {
-    this.#table.remove(node);
+    this.#apply(this.#changes.removePeer(node));
   }
 
   setRoutes(routes: readonly PlaneRoute[]): void {
-    for (const route of routes) this.#table.setRoute(route);
+    for (const route of routes) this.#apply(this.#changes.setRoute(route));
   }
 
   setMtu(mtuBytes: number): void {
@@ -87,6 +92,19 @@ export class Forwarder implements PlaneSink {
       peers: this.#table.peerCount,
       prefixes: this.#table.prefixCount,
     };
+  }
+
+  #apply(changes: readonly number[]): void {
+    this.#table.apply(Int32Array.from(changes));
+  }
+
+  #endpointOf(sender: string): number {
+    let bytes = this.#senders.get(sender);
+    if (bytes === undefined) {
+      bytes = addressBytes(sender as Address);
+      if (this.#senders.size < SENDER_CACHE_LIMIT) this.#senders.set(sender, bytes);
+    }
+    return this.#table.findSender(bytes.length === 4 ? 4 : 6, bytes, 0);
   }
 
   #write(bytes: Uint8Array, at: number, length: number): void {

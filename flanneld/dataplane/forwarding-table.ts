@@ -1,7 +1,8 @@
 // Who is who in the overlay: the peers, found by underlay address, by VTEP MAC address and by inner IP address.
 //
 // It has no I/O and belongs to whichever thread forwards: that thread reads it without locks, and changes it between two
-// packets. Look-ups for packets allocate nothing. An update touches only what one peer owns, never the whole table.
+// packets. All of it is flat memory: neither a look-up nor a change makes an object, so that replacing thousands of entries
+// leaves nothing for the garbage collector. Changes come as numbers (table-changes.ts) and touch only what one peer owns.
 //
 // Prefixes have two sources: the leases of peers, and the routes that the cluster's routing gives to endpoints. A route wins
 // over a lease, the node's own subnets over both.
@@ -9,123 +10,75 @@
 // The confusing thing: keys need not be unique. Two nodes may announce one prefix (anycast), and for as long as an old
 // lease lives two names may have one address. The entry set last is used; when it goes, the other one is there again.
 
-import { type Address, type Family, familyOf } from '../../lib/net/address.ts';
-import { type Mac, macBytes } from '../../lib/net/mac.ts';
+import type { Family } from '../../lib/net/address.ts';
 import type { Prefix } from '../../lib/net/prefix.ts';
-import { PrefixMap } from '../../lib/net/prefix-map.ts';
 import { readI32, readU16 } from '../../lib/wire/bytes.ts';
-import type { PlanePeer, PlaneRoute } from './data-plane.ts';
+import { EndpointIndex, NO_ENDPOINT } from './endpoint-index.ts';
+import { grown, ListPool, NO_LIST } from './list-pool.ts';
 import { LookupCache } from './lookup-cache.ts';
+import { NO_PREFIX, PrefixIndex } from './prefix-index.ts';
+import {
+  CHANGE,
+  ENDPOINT_WORDS,
+  PEER_WORDS,
+  PREFIX_WORDS,
+  prefixWords,
+  REMOVE_WORDS,
+  ROUTE_WORDS,
+} from './table-changes.ts';
+import { TableEntry } from './table-entry.ts';
 
-/** A peer in the table. `endpoint` is one string object per address here, and `mac` is split for comparing with a frame. */
-export interface TableEntry {
-  readonly peer: PlanePeer;
-  /** Family of the endpoint: a socket of the other family cannot reach it. */
-  readonly family: Family;
-  readonly macHigh: number;
-  readonly macLow: number;
-}
-
-/** An underlay address: who sends from it, and how many routes lead to it. Gone when it has neither. */
-interface Endpoint {
-  readonly address: string;
-  readonly entries: TableEntry[];
-  routes: number;
-}
-
-/** Who has a prefix. Both lists are replaced or changed between two packets. */
-interface Owners {
-  readonly leased: TableEntry[];
-  routed: readonly Endpoint[];
-}
-
-const NOBODY: readonly Endpoint[] = [];
-
-/** Marks the node's own subnets among the owners of prefixes: they lie behind no peer. */
-const SELF: TableEntry = {
-  peer: { node: '', endpoint: '' as Address, port: 0, subnets: [] },
-  family: 4,
-  macHigh: -1,
-  macLow: 0,
-};
+/** Marks the node's own subnets among the owners of prefixes: they lie behind no peer. Slots of peers begin at 1. */
+const SELF = 0;
+/** Of a prefix: slots that leased it, endpoints that a route leads to; both lists. */
+const OWNERS = { leased: 0, routed: 1, length: 2 } as const;
+const FIRST_ROOM = 8_192;
+const MAC_BUCKETS = 16_384;
+const MAC_SHIFT = 18;
+const SPREAD = 0x9e3779b1;
 
 export class ForwardingTable {
-  readonly #byNode = new Map<string, TableEntry>();
-  readonly #byEndpoint = new Map<string, Endpoint>();
-  /** By the low 32 bits of the MAC address; the few that share them are told apart by the rest. */
-  readonly #byMac = new Map<number, TableEntry[]>();
-  readonly #byPrefix = new PrefixMap<Owners>();
-  readonly #lately = new LookupCache<Owners>((family, bytes, at) => this.#byPrefix.matchBytes(family, bytes, at));
+  readonly #pool = new ListPool();
+  readonly #endpoints = new EndpointIndex(this.#pool);
+  readonly #prefixes = new PrefixIndex();
+  readonly #lately = new LookupCache((family, bytes, at) => this.#prefixes.match(family, bytes, at));
+  readonly #entries: TableEntry[] = [new TableEntry()];
+  readonly #byMac = new Int32Array(MAC_BUCKETS).fill(NO_LIST);
+  #owners = new Int32Array(FIRST_ROOM * OWNERS.length);
+  #peerCount = 0;
 
   constructor(ownSubnets: readonly Prefix[]) {
-    for (const subnet of ownSubnets) this.#put(subnet, { leased: [SELF], routed: NOBODY });
+    for (const subnet of ownSubnets) this.#lease(Int32Array.from(prefixWords(subnet)), 0, SELF);
   }
 
   get peerCount(): number {
-    return this.#byNode.size;
+    return this.#peerCount;
   }
 
   get prefixCount(): number {
-    return this.#byPrefix.size;
+    return this.#prefixes.size;
   }
 
-  /** Adds the peer or replaces the one with its name. */
-  set(peer: PlanePeer): void {
-    const previous = this.#byNode.get(peer.node);
-    const mac = peer.mac === undefined ? undefined : macBytes(peer.mac as Mac);
-    const entry: TableEntry = {
-      peer,
-      family: familyOf(peer.endpoint),
-      macHigh: mac === undefined ? -1 : readU16(mac, 0),
-      macLow: mac === undefined ? 0 : readI32(mac, 2),
-    };
-    this.#byNode.set(peer.node, entry);
-    this.#endpoint(peer.endpoint).entries.unshift(entry);
-    if (mac !== undefined) addOwner(this.#byMac, entry.macLow, entry);
-    for (const subnet of new Set(peer.subnets)) this.#lease(subnet, entry);
-    // The new entry is in place before the old one goes.
-    if (previous !== undefined) this.#forget(previous);
+  /** Makes the changes, one after the other. */
+  apply(changes: Int32Array): void {
+    for (let at = 0; at < changes.length; ) at = this.#applyOne(changes, at);
   }
 
-  /** Removes the peer of this name; of an unknown one is success. */
-  remove(node: string): void {
-    const entry = this.#byNode.get(node);
-    if (entry === undefined) return;
-    this.#byNode.delete(node);
-    this.#forget(entry);
-  }
-
-  /** Adds, replaces or withdraws one route. */
-  setRoute({ prefix, endpoints }: PlaneRoute): void {
-    let owners = this.#byPrefix.get(prefix);
-    if (owners === undefined) {
-      if (endpoints.length === 0) return;
-      owners = { leased: [], routed: NOBODY };
-      this.#put(prefix, owners);
-    }
-    const before = owners.routed;
-    const routed = [...new Set(endpoints)].map((endpoint) => this.#endpoint(endpoint));
-    for (const endpoint of routed) endpoint.routes++;
-    owners.routed = routed;
-    for (const endpoint of before) {
-      endpoint.routes--;
-      this.#sweep(endpoint);
-    }
-    if (routed.length === 0 && owners.leased.length === 0) this.#drop(prefix);
-  }
-
-  /** Whether some peer sends from this underlay address. */
-  isEndpoint(address: string): boolean {
-    const endpoint = this.#byEndpoint.get(address);
-    return endpoint !== undefined && endpoint.entries.length > 0;
+  /** The endpoint with the 4 or 16 address bytes at `at`, if some peer sends from there; else `NO_ENDPOINT`. */
+  findSender(family: Family, bytes: Uint8Array, at: number): number {
+    const endpoint = this.#endpoints.findBytes(family, bytes, at);
+    return endpoint === NO_ENDPOINT || this.#endpoints.peersOf(endpoint) === NO_LIST ? NO_ENDPOINT : endpoint;
   }
 
   /** The peer whose VTEP has the MAC address at `at`. */
   findByMac(bytes: Uint8Array, at: number): TableEntry | undefined {
-    const candidates = this.#byMac.get(readI32(bytes, at + 2));
-    if (candidates === undefined) return undefined;
+    const low = readI32(bytes, at + 2);
     const high = readU16(bytes, at);
-    for (const candidate of candidates) if (candidate.macHigh === high) return candidate;
+    let node = this.#byMac[macBucket(low)] as number;
+    for (; node !== NO_LIST; node = this.#pool.next(node)) {
+      const entry = this.#entries[this.#pool.value(node)] as TableEntry;
+      if (entry.macLow === low && entry.macHigh === high) return entry;
+    }
     return undefined;
   }
 
@@ -134,86 +87,161 @@ export class ForwardingTable {
    * (any integer that is the same for all packets of a flow) decides.
    */
   findByDestination(family: Family, bytes: Uint8Array, at: number, flow = 0): TableEntry | undefined {
-    const owners = this.#lately.find(family, bytes, at);
-    if (owners === undefined || owners.leased[0] === SELF) return undefined;
-    const { routed } = owners;
-    // Nearly always there is one; a route to nodes that are no peers (yet) is as good as none.
-    for (let i = 0; i < routed.length; i++) {
-      const entry = routed[(i + (flow >>> 0)) % routed.length]?.entries[0];
-      if (entry !== undefined) return entry;
-    }
-    return owners.leased[0];
+    const prefix = this.#lately.find(family, bytes, at);
+    if (prefix === NO_PREFIX) return undefined;
+    const leased = this.#leased(prefix);
+    if (this.#isOwn(leased)) return undefined;
+    // A route to nodes that are no peers (yet) is as good as none.
+    const slot = this.#routedPeer(this.#routed(prefix), flow);
+    if (slot !== SELF) return this.#entries[slot];
+    return leased === NO_LIST ? undefined : this.#entries[this.#pool.value(leased)];
   }
 
   /** Whether the inner address at `at` belongs to a peer at `endpoint`: the longest prefix around it is one of that peer. */
-  isBehind(endpoint: string, family: Family, bytes: Uint8Array, at: number): boolean {
-    const owners = this.#lately.find(family, bytes, at);
-    if (owners === undefined || owners.leased[0] === SELF) return false;
-    for (const owner of owners.leased) if (owner.peer.endpoint === endpoint) return true;
-    for (const owner of owners.routed) if (owner.address === endpoint) return true;
-    return false;
-  }
-
-  #lease(prefix: Prefix, entry: TableEntry): void {
-    const owners = this.#byPrefix.get(prefix);
-    if (owners === undefined) this.#put(prefix, { leased: [entry], routed: NOBODY });
-    // Nobody takes this node's own subnets over.
-    else if (owners.leased[0] === SELF) owners.leased.push(entry);
-    else owners.leased.unshift(entry);
-  }
-
-  #forget(entry: TableEntry): void {
-    const endpoint = this.#endpoint(entry.peer.endpoint);
-    removeFrom(endpoint.entries, entry);
-    this.#sweep(endpoint);
-    if (entry.macHigh >= 0) removeOwner(this.#byMac, entry.macLow, entry);
-    for (const subnet of new Set(entry.peer.subnets)) {
-      const owners = this.#byPrefix.get(subnet);
-      if (owners === undefined) continue;
-      removeFrom(owners.leased, entry);
-      if (owners.leased.length === 0 && owners.routed.length === 0) this.#drop(subnet);
+  isBehind(endpoint: number, family: Family, bytes: Uint8Array, at: number): boolean {
+    const prefix = this.#lately.find(family, bytes, at);
+    if (prefix === NO_PREFIX) return false;
+    const leased = this.#leased(prefix);
+    if (this.#isOwn(leased)) return false;
+    const pool = this.#pool;
+    for (let node = leased; node !== NO_LIST; node = pool.next(node)) {
+      if ((this.#entries[pool.value(node)] as TableEntry).endpoint === endpoint) return true;
     }
+    return pool.has(this.#routed(prefix), endpoint);
   }
 
-  #put(prefix: Prefix, owners: Owners): void {
-    this.#byPrefix.set(prefix, owners);
+  /** Gives where the next change begins. */
+  #applyOne(changes: Int32Array, at: number): number {
+    if (changes[at] === CHANGE.setPeer) return this.#setPeer(changes, at);
+    if (changes[at] === CHANGE.setRoute) return this.#setRoute(changes, at);
+    const slot = changes[at + REMOVE_WORDS.slot] as number;
+    this.#forget(slot, this.#entries[slot] as TableEntry);
+    return at + REMOVE_WORDS.length;
+  }
+
+  #setPeer(changes: Int32Array, at: number): number {
+    const slot = changes[at + PEER_WORDS.slot] as number;
+    while (this.#entries.length <= slot) this.#entries.push(new TableEntry());
+    const entry = this.#entries[slot] as TableEntry;
+    // No packet is looked at in between.
+    if (entry.endpoint !== NO_ENDPOINT) this.#forget(slot, entry);
+    const family = changes[at + PEER_WORDS.family] as Family;
+    entry.setName(family, changes, at + PEER_WORDS.address, changes[at + PEER_WORDS.port] as number);
+    entry.macHigh = changes[at + PEER_WORDS.macHigh] as number;
+    entry.macLow = changes[at + PEER_WORDS.macLow] as number;
+    entry.endpoint = this.#endpoints.add(family, changes, at + PEER_WORDS.address);
+    this.#endpoints.addPeer(entry.endpoint, slot);
+    this.#peerCount++;
+    if (entry.macHigh >= 0) {
+      const bucket = macBucket(entry.macLow);
+      this.#byMac[bucket] = this.#pool.prepend(this.#byMac[bucket] as number, slot);
+    }
+    const end = at + PEER_WORDS.prefixes + (changes[at + PEER_WORDS.prefixCount] as number) * PREFIX_WORDS.length;
+    for (let each = at + PEER_WORDS.prefixes; each < end; each += PREFIX_WORDS.length) {
+      entry.prefixes = this.#pool.prepend(entry.prefixes, this.#lease(changes, each, slot));
+    }
+    return end;
+  }
+
+  #setRoute(changes: Int32Array, at: number): number {
+    const count = changes[at + ROUTE_WORDS.endpointCount] as number;
+    const end = at + ROUTE_WORDS.endpoints + count * ENDPOINT_WORDS.length;
+    const prefix = this.#prefixAt(changes, at + ROUTE_WORDS.family, count > 0);
+    if (prefix === NO_PREFIX) return end;
+    let routed = NO_LIST;
+    for (let each = at + ROUTE_WORDS.endpoints; each < end; each += ENDPOINT_WORDS.length) {
+      const family = changes[each + ENDPOINT_WORDS.family] as Family;
+      const endpoint = this.#endpoints.add(family, changes, each + ENDPOINT_WORDS.address);
+      this.#endpoints.countRoute(endpoint, 1);
+      routed = this.#pool.append(routed, endpoint);
+    }
+    const before = this.#routed(prefix);
+    this.#owners[prefix * OWNERS.length + OWNERS.routed] = routed;
+    for (let node = before; node !== NO_LIST; node = this.#pool.next(node)) {
+      this.#endpoints.countRoute(this.#pool.value(node), -1);
+    }
+    this.#pool.clear(before);
+    this.#sweep(prefix);
+    return end;
+  }
+
+  /** Gives the prefix at `at` to the slot, first of all, but for this node's own subnets, which nobody takes over. */
+  #lease(words: Int32Array, at: number, slot: number): number {
+    const prefix = this.#prefixAt(words, at, true);
+    const leased = this.#leased(prefix);
+    const list = this.#isOwn(leased) ? this.#pool.append(leased, slot) : this.#pool.prepend(leased, slot);
+    this.#owners[prefix * OWNERS.length + OWNERS.leased] = list;
+    return prefix;
+  }
+
+  #forget(slot: number, entry: TableEntry): void {
+    const { endpoint, prefixes } = entry;
+    this.#endpoints.removePeer(endpoint, slot);
+    entry.endpoint = NO_ENDPOINT;
+    this.#peerCount--;
+    if (entry.macHigh >= 0) {
+      const bucket = macBucket(entry.macLow);
+      this.#byMac[bucket] = this.#pool.remove(this.#byMac[bucket] as number, slot);
+    }
+    for (let node = prefixes; node !== NO_LIST; node = this.#pool.next(node)) {
+      const prefix = this.#pool.value(node);
+      const at = prefix * OWNERS.length + OWNERS.leased;
+      this.#owners[at] = this.#pool.remove(this.#owners[at] as number, slot);
+      this.#sweep(prefix);
+    }
+    this.#pool.clear(prefixes);
+    entry.prefixes = NO_LIST;
+  }
+
+  /** The prefix whose words (see `PREFIX_WORDS`) are at `at`; made where `isWanted` and there is none. */
+  #prefixAt(words: Int32Array, at: number, isWanted: boolean): number {
+    const family = words[at + PREFIX_WORDS.family] as Family;
+    const length = words[at + PREFIX_WORDS.prefixLength] as number;
+    const found = this.#prefixes.find(family, length, words, at + PREFIX_WORDS.address);
+    if (found !== NO_PREFIX || !isWanted) return found;
+    const prefix = this.#prefixes.add(family, length, words, at + PREFIX_WORDS.address);
+    const owners = prefix * OWNERS.length;
+    if (owners >= this.#owners.length) this.#owners = grown(this.#owners, 2 * this.#owners.length);
+    this.#owners.fill(NO_LIST, owners, owners + OWNERS.length);
+    this.#lately.forget();
+    return prefix;
+  }
+
+  #sweep(prefix: number): void {
+    if (this.#leased(prefix) !== NO_LIST || this.#routed(prefix) !== NO_LIST) return;
+    this.#prefixes.remove(prefix);
     this.#lately.forget();
   }
 
-  #drop(prefix: Prefix): void {
-    this.#byPrefix.delete(prefix);
-    this.#lately.forget();
+  #leased(prefix: number): number {
+    return this.#owners[prefix * OWNERS.length + OWNERS.leased] as number;
   }
 
-  /** The endpoint of this address, made where there is none. */
-  #endpoint(address: string): Endpoint {
-    let endpoint = this.#byEndpoint.get(address);
-    if (endpoint === undefined) {
-      endpoint = { address, entries: [], routes: 0 };
-      this.#byEndpoint.set(address, endpoint);
+  #routed(prefix: number): number {
+    return this.#owners[prefix * OWNERS.length + OWNERS.routed] as number;
+  }
+
+  #isOwn(leased: number): boolean {
+    return leased !== NO_LIST && this.#pool.value(leased) === SELF;
+  }
+
+  /** The slot of a peer at one of these endpoints, by the flow; those where nobody is are passed over. `SELF` for none. */
+  #routedPeer(routed: number, flow: number): number {
+    if (routed === NO_LIST) return SELF;
+    const pool = this.#pool;
+    let count = 0;
+    for (let node = routed; node !== NO_LIST; node = pool.next(node)) count++;
+    let node = routed;
+    for (let skip = (flow >>> 0) % count; skip > 0; skip--) node = pool.next(node);
+    for (let i = 0; i < count; i++) {
+      const peers = this.#endpoints.peersOf(pool.value(node));
+      if (peers !== NO_LIST) return pool.value(peers);
+      node = pool.next(node) === NO_LIST ? routed : pool.next(node);
     }
-    return endpoint;
-  }
-
-  #sweep(endpoint: Endpoint): void {
-    if (endpoint.entries.length === 0 && endpoint.routes === 0) this.#byEndpoint.delete(endpoint.address);
+    return SELF;
   }
 }
 
-function addOwner<K>(map: Map<K, TableEntry[]>, key: K, entry: TableEntry): void {
-  const owners = map.get(key);
-  if (owners === undefined) map.set(key, [entry]);
-  else owners.unshift(entry);
-}
-
-function removeOwner<K>(map: Map<K, TableEntry[]>, key: K, entry: TableEntry): void {
-  const owners = map.get(key);
-  if (owners === undefined) return;
-  removeFrom(owners, entry);
-  if (owners.length === 0) map.delete(key);
-}
-
-function removeFrom(owners: TableEntry[], entry: TableEntry): void {
-  const index = owners.indexOf(entry);
-  if (index >= 0) owners.splice(index, 1);
+function macBucket(low: number): number {
+  return Math.imul(low, SPREAD) >>> MAC_SHIFT;
 }

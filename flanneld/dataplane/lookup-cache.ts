@@ -1,8 +1,8 @@
-// What was found lately, by address: consecutive packets ask for the same few, and a trie with ten thousand prefixes costs
-// a dozen cache misses for each.
+// What was found lately, by address: consecutive packets ask for the same few, and a search among ten thousand prefixes costs
+// a cache miss or more for each length that they have.
 //
 // Direct-mapped: an address has one place, and who comes later to it has it. Everything in it is forgotten at once, by
-// counting on; that costs nothing, so that a change of the trie may always do it. Allocates nothing.
+// counting on; that costs nothing, so that a change of the prefixes may always do it. Allocates nothing.
 
 import type { Family } from '../../lib/net/address.ts';
 import { readI32 } from '../../lib/wire/bytes.ts';
@@ -14,20 +14,20 @@ const PLACE_SHIFT = 20;
 const SPREAD = 0x9e3779b1;
 const WORDS = { 4: 1, 6: 4 } as const;
 
-export class LookupCache<T> {
-  readonly #search: (family: Family, bytes: Uint8Array, at: number) => T | undefined;
+export class LookupCache {
+  readonly #search: (family: Family, bytes: Uint8Array, at: number) => number;
   readonly #keys = { 4: new Int32Array(PLACES), 6: new Int32Array(4 * PLACES) } as const;
-  readonly #found = { 4: emptyPlaces<T>(), 6: emptyPlaces<T>() } as const;
+  readonly #found = { 4: new Int32Array(PLACES), 6: new Int32Array(PLACES) } as const;
   readonly #ages = { 4: new Float64Array(PLACES), 6: new Float64Array(PLACES) } as const;
   #age = 1;
 
-  /** `search` is what gives the answer where it is not known; "nothing" is an answer too. */
-  constructor(search: (family: Family, bytes: Uint8Array, at: number) => T | undefined) {
+  /** `search` is what gives the answer where it is not known: any number of 32 bits. */
+  constructor(search: (family: Family, bytes: Uint8Array, at: number) => number) {
     this.#search = search;
   }
 
   /** What the search gave, or gives, for the 4 or 16 address bytes at `at`. */
-  find(family: Family, bytes: Uint8Array, at: number): T | undefined {
+  find(family: Family, bytes: Uint8Array, at: number): number {
     const keys = this.#keys[family];
     const words = WORDS[family];
     let mixed = 0;
@@ -35,7 +35,7 @@ export class LookupCache<T> {
     const place = mixed >>> PLACE_SHIFT;
     let isSame = this.#ages[family][place] === this.#age;
     for (let i = 0; i < words && isSame; i++) isSame = keys[place * words + i] === readI32(bytes, at + 4 * i);
-    if (isSame) return this.#found[family][place];
+    if (isSame) return this.#found[family][place] as number;
     const found = this.#search(family, bytes, at);
     for (let i = 0; i < words; i++) keys[place * words + i] = readI32(bytes, at + 4 * i);
     this.#found[family][place] = found;
@@ -47,8 +47,4 @@ export class LookupCache<T> {
   forget(): void {
     this.#age++;
   }
-}
-
-function emptyPlaces<T>(): (T | undefined)[] {
-  return new Array<T | undefined>(PLACES).fill(undefined);
 }

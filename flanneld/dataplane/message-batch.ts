@@ -6,19 +6,11 @@
 
 import type { Family } from '../../lib/net/address.ts';
 import { type Arena, CMSG, MMSGHDR, MSGHDR, vectorLength } from './arena.ts';
-import type { TableEntry } from './forwarding-table.ts';
-import {
-  IP_TOS,
-  IPV6_TCLASS,
-  SOCKADDR_LENGTH,
-  SOL_IP,
-  SOL_IPV6,
-  SOL_UDP,
-  socketAddress,
-  UDP_SEGMENT,
-} from './offload-socket.ts';
+import { IP_TOS, IPV6_TCLASS, SOL_IP, SOL_IPV6, SOL_UDP, UDP_SEGMENT } from './offload-socket.ts';
 import type { PacketCalls } from './packet-calls.ts';
 import type { PlaneCounters } from './plane-counters.ts';
+import { SOCKADDR_LENGTH } from './socket-address.ts';
+import type { TableEntry } from './table-entry.ts';
 
 /** What the kernel takes in one message: UDP_MAX_SEGMENTS, and the largest UDP payload less some room for options. */
 export const MAX_SEGMENTS = 64;
@@ -60,7 +52,6 @@ export class MessageBatch {
   readonly #vectorsAt: number;
   readonly #controlsAt: number;
   readonly #namesAt: number;
-  readonly #names = new WeakMap<TableEntry, Uint8Array>();
   readonly #pending: readonly Pending[];
   #maxSegments: number;
   #messages = 0;
@@ -147,10 +138,8 @@ export class MessageBatch {
   #begin(entry: TableEntry, tos: number, size: number): Pending {
     const index = this.#messages++;
     const pending = this.#pending[index] as Pending;
-    if (pending.entry !== entry) {
-      this.#arena.bytes.set(this.#nameOf(entry), this.#namesAt + index * NAME_SPACE);
-      pending.entry = entry;
-    }
+    this.#arena.bytes.set(entry.name, this.#namesAt + index * NAME_SPACE);
+    pending.entry = entry;
     pending.tos = tos;
     pending.size = size;
     pending.packets = 0;
@@ -234,14 +223,5 @@ export class MessageBatch {
 
   #addressOf(index: number): number {
     return this.#arena.address(this.#messagesAt + index * MMSGHDR.length);
-  }
-
-  #nameOf(entry: TableEntry): Uint8Array {
-    let name = this.#names.get(entry);
-    if (name === undefined) {
-      name = socketAddress(entry.peer.endpoint, entry.peer.port);
-      this.#names.set(entry, name);
-    }
-    return name;
   }
 }

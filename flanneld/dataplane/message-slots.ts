@@ -7,18 +7,11 @@
 // VXLAN device of the kernel on the same machine left a large TCP packet to be cut, it is that packet's segment size and
 // the message is one datagram: see `BatchedReceive`.
 
+import type { Family } from '../../lib/net/address.ts';
 import { type Arena, CMSG, MMSGHDR, MSGHDR, vectorLength } from './arena.ts';
-import {
-  addressOfSocketAddress,
-  IP_TOS,
-  IPV6_TCLASS,
-  SOCKADDR_LENGTH,
-  SOL_IP,
-  SOL_IPV6,
-  SOL_UDP,
-  UDP_GRO,
-} from './offload-socket.ts';
+import { IP_TOS, IPV6_TCLASS, SOL_IP, SOL_IPV6, SOL_UDP, UDP_GRO } from './offload-socket.ts';
 import type { PacketCalls } from './packet-calls.ts';
+import { AF_INET, SOCKADDR, SOCKADDR_LENGTH } from './socket-address.ts';
 
 const SLOTS = 32;
 const MESSAGE_BYTES = 65_536;
@@ -32,15 +25,14 @@ const SMALL_BYTES = 4_096;
 const CONTROL_HEADER_BYTES = 16;
 const EAGAIN = 11;
 const EINTR = 4;
-const AF_INET = 2;
-/** Senders whose text form is kept. */
-const SENDER_CACHE_LIMIT = 10_000;
 
 export class MessageSlots {
   /** Of the message that `open` was called for. */
   at = 0;
   length = 0;
-  sender = '';
+  /** Where the address that it came from is. */
+  senderAt = 0;
+  senderFamily: Family = 4;
   /** Size that UDP_GRO told, 0 for none. */
   groSize = 0;
   /** DSCP and ECN of the outer header. */
@@ -48,7 +40,6 @@ export class MessageSlots {
   readonly #arena: Arena;
   readonly #calls: PacketCalls;
   readonly #socket: number;
-  readonly #senders = new Map<number, string>();
   readonly #messagesAt: number;
   readonly #vectorsAt: number;
   readonly #controlsAt: number;
@@ -111,7 +102,9 @@ export class MessageSlots {
     this.length = this.#lengthOf(index);
     this.groSize = 0;
     this.tos = 0;
-    this.#readName(this.#namesAt + index * NAME_BYTES);
+    const name = this.#namesAt + index * NAME_BYTES;
+    this.senderFamily = arena.uint16(name) === AF_INET ? 4 : 6;
+    this.senderAt = name + (this.senderFamily === 4 ? SOCKADDR.address4 : SOCKADDR.address6);
     const used = arena.int32(this.#messagesAt + index * MMSGHDR.length + MSGHDR.controlLength);
     const start = this.#controlsAt + index * CONTROL_BYTES;
     let at = start;
@@ -136,16 +129,6 @@ export class MessageSlots {
     if (level === SOL_UDP && type === UDP_GRO) this.groSize = arena.int32(at + CMSG.data);
     else if (level === SOL_IP && type === IP_TOS) this.tos = arena.bytes[at + CMSG.data] as number;
     else if (level === SOL_IPV6 && type === IPV6_TCLASS) this.tos = arena.int32(at + CMSG.data) & 0xff;
-  }
-
-  /** The text form of the address that the message came from. */
-  #readName(at: number): void {
-    const { bytes } = this.#arena;
-    const isV4 = this.#arena.uint16(at) === AF_INET;
-    const key = this.#arena.int32(at + 4);
-    const known = isV4 ? this.#senders.get(key) : undefined;
-    this.sender = known ?? addressOfSocketAddress(bytes, at) ?? '';
-    if (isV4 && known === undefined && this.#senders.size < SENDER_CACHE_LIMIT) this.#senders.set(key, this.sender);
   }
 
   #lengthOf(index: number): number {

@@ -5,11 +5,10 @@
 
 import { errnoName } from '../../lib/kernel/errno.ts';
 import { bind, close, SOCK, SOL_SOCKET, setSocketOption, socket } from '../../lib/kernel/syscalls.ts';
-import { type Address, addressBytes, addressFromBytes, familyOf } from '../../lib/net/address.ts';
+import { type Address, familyOf } from '../../lib/net/address.ts';
 import { EXIT, ExitError } from '../../lib/run/exit.ts';
+import { AF_INET, AF_INET6, socketAddress } from './socket-address.ts';
 
-const AF_INET = 2;
-const AF_INET6 = 10;
 const SOCK_DGRAM = 2;
 const SO_NO_CHECK = 11;
 const SO_REUSEPORT = 15;
@@ -28,28 +27,6 @@ export const UDP_GRO = 104;
 
 /** What the kernel may hold for us; net.core.rmem_max does not bind CAP_NET_ADMIN. */
 const SOCKET_BUFFER_BYTES = 8 * 1024 * 1024;
-
-/** struct sockaddr_in and sockaddr_in6. */
-const SOCKADDR = { family: 0, port: 2, address4: 4, address6: 8 } as const;
-export const SOCKADDR_LENGTH = { 4: 16, 6: 28 } as const;
-
-/** The bytes of a socket address. */
-export function socketAddress(address: Address, port: number): Uint8Array {
-  const family = familyOf(address);
-  const bytes = new Uint8Array(SOCKADDR_LENGTH[family]);
-  bytes[SOCKADDR.family] = family === 4 ? AF_INET : AF_INET6;
-  bytes[SOCKADDR.port] = port >> 8;
-  bytes[SOCKADDR.port + 1] = port;
-  bytes.set(addressBytes(address), family === 4 ? SOCKADDR.address4 : SOCKADDR.address6);
-  return bytes;
-}
-
-/** The IP address in the socket address at `at`. */
-export function addressOfSocketAddress(bytes: Uint8Array, at: number): Address | undefined {
-  if (bytes[at] === AF_INET)
-    return addressFromBytes(bytes.subarray(at + SOCKADDR.address4, at + SOCKADDR.address4 + 4));
-  return addressFromBytes(bytes.subarray(at + SOCKADDR.address6, at + SOCKADDR.address6 + 16));
-}
 
 /** An open socket, and which offloads it has. */
 export interface OffloadSocket {

@@ -31,10 +31,12 @@ import {
 import { faultOfIpv6, IPV6, ipv6TotalLength } from '../../lib/wire/ipv6.ts';
 import { faultOfVxlan, VXLAN_LENGTH, type VxlanFault, writeVxlan } from '../../lib/wire/vxlan.ts';
 import type { DropReason, PlaneConfig } from './data-plane.ts';
-import type { ForwardingTable, TableEntry } from './forwarding-table.ts';
+import { NO_ENDPOINT } from './endpoint-index.ts';
+import type { ForwardingTable } from './forwarding-table.ts';
 import { IcmpReply } from './icmp-reply.ts';
 import { finishChecksum } from './offloaded-checksum.ts';
 import { PlaneCounters } from './plane-counters.ts';
+import type { TableEntry } from './table-entry.ts';
 
 const VXLAN_DROP: Readonly<Record<VxlanFault, DropReason>> = {
   truncated: 'rx-truncated',
@@ -104,15 +106,20 @@ export class PlaneCore {
     return verdict;
   }
 
+  /** The endpoint of the table with the 4 or 16 address bytes at `at`, `NO_ENDPOINT` where no peer sends from there. */
+  findSender(family: Family, bytes: Uint8Array, at: number): number {
+    return this.#table.findSender(family, bytes, at);
+  }
+
   /**
-   * Takes the datagram of `length` bytes at `at` that came from the underlay address `sender`. Gives `undefined` where
+   * Takes the datagram of `length` bytes at `at` that came from `sender`, an endpoint of the table. Gives `undefined` where
    * the frame at `frameAt`, `frameLength` bytes, is to be written to the device; else why it was dropped (already counted).
    * `outerTos` is DSCP and ECN of the outer header where the driver can tell; mode `ipip` reads it from the datagram.
    */
-  fromSocket(sender: string, bytes: Uint8Array, at: number, length: number, outerTos = 0): DropReason | undefined {
+  fromSocket(sender: number, bytes: Uint8Array, at: number, length: number, outerTos = 0): DropReason | undefined {
     this.oversize = undefined;
     this.#arrivedTos = outerTos;
-    const verdict = this.#table.isEndpoint(sender) ? this.#unwrap(sender, bytes, at, length) : 'rx-unknown-sender';
+    const verdict = sender === NO_ENDPOINT ? 'rx-unknown-sender' : this.#unwrap(sender, bytes, at, length);
     if (verdict !== undefined) this.counters.drop(verdict);
     return verdict;
   }
@@ -179,7 +186,7 @@ export class PlaneCore {
     return undefined;
   }
 
-  #unwrap(sender: string, bytes: Uint8Array, at: number, length: number): DropReason | undefined {
+  #unwrap(sender: number, bytes: Uint8Array, at: number, length: number): DropReason | undefined {
     if (this.#isIpip) return this.#unwrapIp(sender, bytes, at, length);
     if (!this.#isVxlan) {
       const family = familyOfVersion(bytes, at, length);
@@ -202,7 +209,7 @@ export class PlaneCore {
     return drop ?? this.#accept(frame, frameLength);
   }
 
-  #unwrapIp(sender: string, bytes: Uint8Array, at: number, length: number): DropReason | undefined {
+  #unwrapIp(sender: number, bytes: Uint8Array, at: number, length: number): DropReason | undefined {
     if (length < IPV4_LENGTH) return 'rx-truncated';
     const outerLength = ipv4HeaderLength(bytes, at);
     if (outerLength < IPV4_LENGTH) return 'rx-malformed';
@@ -227,13 +234,13 @@ export class PlaneCore {
   }
 
   /** Unicast ARP passes where it speaks for an address of the node that sent it: a kernel device would take it too. */
-  #acceptArp(sender: string, bytes: Uint8Array, at: number, length: number): DropReason | undefined {
+  #acceptArp(sender: number, bytes: Uint8Array, at: number, length: number): DropReason | undefined {
     if (!isArp(bytes, at, length)) return 'rx-malformed';
     return this.#table.isBehind(sender, 4, bytes, at + ARP.senderAddress) ? undefined : 'rx-spoofed-source';
   }
 
   #acceptPacket(
-    sender: string,
+    sender: number,
     family: Family | undefined,
     bytes: Uint8Array,
     at: number,

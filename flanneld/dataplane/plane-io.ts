@@ -5,7 +5,7 @@
 // that cannot be done with it at once puts another buffer in its place. Nobody keeps a reference.
 
 import type { DropReason, PlaneIoName } from './data-plane.ts';
-import type { TableEntry } from './forwarding-table.ts';
+import type { TableEntry } from './table-entry.ts';
 
 /** What the driver calls; nothing here throws. */
 export interface PlaneSink {

@@ -2,8 +2,8 @@
 // tuntap-raw-socket.ts for IP in IP), both in the event loop. It is kept simple; speed is the business of the other driver.
 
 import type { PlaneConfig } from './data-plane.ts';
-import type { TableEntry } from './forwarding-table.ts';
 import type { PlaneIo, PlaneSink } from './plane-io.ts';
+import type { TableEntry } from './table-entry.ts';
 import { openTuntapDevice, type TuntapDevice } from './tuntap-device.ts';
 import { openIpipSocket } from './tuntap-raw-socket.ts';
 import { openUdpSocket, type PlaneSocket } from './tuntap-socket.ts';

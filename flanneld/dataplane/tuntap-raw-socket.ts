@@ -5,13 +5,14 @@
 // header. Nobody has a port: who sent a packet is its outer source address and nothing else.
 
 import { errnoName } from '../../lib/kernel/errno.ts';
-import { openRawSocket, rawSocketAddress, receiveRaw, sendRaw, setTypeOfService } from '../../lib/kernel/raw-socket.ts';
+import { openRawSocket, receiveRaw, sendRaw, setTypeOfService } from '../../lib/kernel/raw-socket.ts';
 import { close, watchReadable } from '../../lib/kernel/syscalls.ts';
 import { type Address, addressBytes, addressFromBytes, familyOf } from '../../lib/net/address.ts';
 import { EXIT, ExitError } from '../../lib/run/exit.ts';
 import { readI32 } from '../../lib/wire/bytes.ts';
 import { IPV4, IPV4_LENGTH, PROTOCOL } from '../../lib/wire/ipv4.ts';
-import type { TableEntry } from './forwarding-table.ts';
+import { SOCKADDR_LENGTH } from './socket-address.ts';
+import type { TableEntry } from './table-entry.ts';
 import type { PlaneSocket, SendOutcome } from './tuntap-socket.ts';
 
 const SOCKET_BUFFER_BYTES = 4 * 1024 * 1024;
@@ -62,7 +63,6 @@ class IpipSocket implements PlaneSocket {
   readonly family = 4;
   /** By the family inside. */
   readonly #sockets: Readonly<Record<4 | 6, RawSocket>>;
-  readonly #names = new WeakMap<TableEntry, Uint8Array>();
   readonly #senders = new Map<number, string>();
   readonly #buffer = new Uint8Array(new ArrayBuffer(PACKET_BYTES));
   #isOpen = true;
@@ -90,11 +90,7 @@ class IpipSocket implements PlaneSocket {
   ): boolean {
     const raw = this.#sockets[(bytes[at] as number) >> 4 === 6 ? 6 : 4];
     if (raw.tos !== outerTos && setTypeOfService(raw.fd, outerTos) >= 0) raw.tos = outerTos;
-    let name = this.#names.get(entry);
-    if (name === undefined) {
-      name = rawSocketAddress(addressBytes(entry.peer.endpoint));
-      this.#names.set(entry, name);
-    }
+    const name = entry.name.subarray(0, SOCKADDR_LENGTH[4]);
     const sent = sendRaw(raw.fd, bytes.subarray(at, at + length), name);
     done(sent >= 0 ? 'sent' : FULL.includes(errnoName(-sent)) ? 'full' : 'failed');
     return false;

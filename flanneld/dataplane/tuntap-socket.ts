@@ -8,7 +8,7 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { type Address, familyOf } from '../../lib/net/address.ts';
 import { EXIT, ExitError } from '../../lib/run/exit.ts';
-import type { TableEntry } from './forwarding-table.ts';
+import type { TableEntry } from './table-entry.ts';
 
 /** Asked of the kernel, which gives what net.core.rmem_max and wmem_max allow. */
 const SOCKET_BUFFER_BYTES = 4 * 1024 * 1024;
@@ -63,7 +63,7 @@ class UdpSocket implements PlaneSocket {
   }
 
   send(
-    { peer: { endpoint, port } }: TableEntry,
+    { address, port }: TableEntry,
     bytes: Uint8Array,
     at: number,
     length: number,
@@ -71,7 +71,7 @@ class UdpSocket implements PlaneSocket {
     done: (outcome: SendOutcome) => void,
   ): boolean {
     const queued = this.#socket.getSendQueueCount();
-    this.#socket.send(bytes, at, length, port, endpoint, (error) => done(error ? 'failed' : 'sent'));
+    this.#socket.send(bytes, at, length, port, address, (error) => done(error ? 'failed' : 'sent'));
     // Nearly always the kernel has taken the datagram by now. Else dgram keeps the bytes.
     return this.#socket.getSendQueueCount() > queued;
   }

@@ -1,12 +1,12 @@
 // A PlaneIo without device or socket: what the plane sends and writes is kept, copied, in two lists.
 // A test plays the kernel by calling the sink; `refuseWrites` plays a device that is down.
 
-import type { TableEntry } from '../../flanneld/dataplane/forwarding-table.ts';
 import type { PlaneIo, PlaneSink } from '../../flanneld/dataplane/plane-io.ts';
+import type { TableEntry } from '../../flanneld/dataplane/table-entry.ts';
 
 export class PipeIo implements PlaneIo {
   readonly name = 'tuntap';
-  readonly sent: { readonly node: string; readonly bytes: Uint8Array; readonly outerTos: number }[] = [];
+  readonly sent: { readonly to: string; readonly bytes: Uint8Array; readonly outerTos: number }[] = [];
   readonly written: Uint8Array[] = [];
   refuseWrites = false;
   refuseSends = false;
@@ -23,7 +23,7 @@ export class PipeIo implements PlaneIo {
       this.sink?.dropped('tx-queue-full');
       return;
     }
-    this.sent.push({ node: entry.peer.node, bytes: bytes.slice(at, at + length), outerTos });
+    this.sent.push({ to: entry.address, bytes: bytes.slice(at, at + length), outerTos });
     this.sink?.sent(length);
   }
 

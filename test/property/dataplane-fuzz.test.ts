@@ -109,12 +109,12 @@ for (const mode of ['vxlan', 'udp'] as const) {
         for (const frame of all) {
           const before = fixture.io.sent.length;
           fixture.io.frame(frame);
-          for (const { node, bytes } of fixture.io.sent.slice(before)) {
+          for (const { to, bytes } of fixture.io.sent.slice(before)) {
             const inner = mode === 'vxlan' ? bytes.subarray(8) : bytes;
             expect(inner).toEqual(frame);
             if (mode === 'vxlan') {
               expect([...bytes.subarray(0, 8)]).toEqual([8, 0, 0, 0, 0, 0, 1, 0]);
-              expect([...frame.subarray(0, 6)]).toEqual([0x0e, 0, 0, 0, 0x55, Number(node.at(-1))]);
+              expect([...frame.subarray(0, 6)]).toEqual([0x0e, 0, 0, 0, 0x55, Number(to.at(-1))]);
             }
           }
         }

@@ -81,7 +81,7 @@ function disagreement(
   if ('node' in expected) {
     const [datagram, second] = sent;
     if (datagram === undefined || second !== undefined || written.length > 0) return 'not sent, or not that alone';
-    if (datagram.node !== `node${expected.node}` || datagram.outerTos !== expected.tos) return 'sent elsewhere';
+    if (datagram.to !== underlay(expected.node) || datagram.outerTos !== expected.tos) return 'sent elsewhere';
     return String(datagram.bytes) === String(expected.datagram) ? undefined : 'other bytes sent';
   }
   if (sent.length > 0) return 'sent back';

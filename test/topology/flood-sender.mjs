@@ -9,7 +9,7 @@ import { randomBytes, randomInt } from 'node:crypto';
 const dist = process.env.GINGHAM_DIST ?? new URL('../../dist', import.meta.url).pathname;
 const { bind, libcFunction, send, setSocketOption, socket } = await import(`${dist}/lib/kernel/syscalls.js`);
 
-const { socketAddress } = await import(`${dist}/flanneld/dataplane/offload-socket.js`);
+const { socketAddress } = await import(`${dist}/flanneld/dataplane/socket-address.js`);
 
 const [from, to, port, rate, seed] = process.argv.slice(2);
 const valid = Buffer.from(seed, 'hex');

@@ -9,6 +9,7 @@ import { ForwardingTable } from '../../../../flanneld/dataplane/forwarding-table
 import { MessageBatch } from '../../../../flanneld/dataplane/message-batch.ts';
 import { MessageSlots } from '../../../../flanneld/dataplane/message-slots.ts';
 import { PlaneCore } from '../../../../flanneld/dataplane/plane-core.ts';
+import { TableChanges } from '../../../../flanneld/dataplane/table-changes.ts';
 import { address } from '../../../../lib/net/address.ts';
 import { mac } from '../../../../lib/net/mac.ts';
 import { FakePacketCalls } from '../../../fakes/fake-packet-calls.ts';
@@ -27,8 +28,8 @@ export function makeBatched({ gso = true, mergesUdp = true, sockets = 1 }: Batch
   const arena = new Arena(3 * 1024 * 1024);
   const calls = new FakePacketCalls(arena);
   const table = new ForwardingTable(peer(1).subnets);
-  table.set(peer(2));
-  table.set(peer(3));
+  const changes = new TableChanges();
+  for (const node of [2, 3]) table.apply(Int32Array.from(changes.setPeer(peer(node))));
   const core = new PlaneCore(
     {
       ...{ mode: 'vxlan', deviceName: 'flannel.t', localAddress: address(underlay(1)), port: 8472, vni: 1 },

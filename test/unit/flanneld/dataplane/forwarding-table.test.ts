@@ -2,7 +2,10 @@
 // What packets make of it is in the tests of the plane.
 
 import { beforeEach, describe, expect, test } from 'vitest';
+import type { PlanePeer } from '../../../../flanneld/dataplane/data-plane.ts';
+import { NO_ENDPOINT } from '../../../../flanneld/dataplane/endpoint-index.ts';
 import { ForwardingTable } from '../../../../flanneld/dataplane/forwarding-table.ts';
+import { TableChanges } from '../../../../flanneld/dataplane/table-changes.ts';
 import { address, addressBytes } from '../../../../lib/net/address.ts';
 import { type Prefix, prefix } from '../../../../lib/net/prefix.ts';
 import { peer, underlay } from './plane-fixture.ts';
@@ -12,18 +15,31 @@ const ROUTED = prefix('10.77.0.0/16');
 
 describe('ForwardingTable', () => {
   let table: ForwardingTable;
+  let changes: TableChanges;
 
   beforeEach(() => {
     table = new ForwardingTable(OWN);
-    for (const node of [2, 3]) table.set(peer(node));
+    changes = new TableChanges();
+    for (const node of [2, 3]) set(peer(node));
   });
 
-  const ownerOf = (inner: string, flow = 0): string | undefined =>
-    table.findByDestination(4, addressBytes(address(inner)), 0, flow)?.peer.node;
+  const apply = (words: readonly number[]): void => table.apply(Int32Array.from(words));
+  const set = (one: PlanePeer): void => apply(changes.setPeer(one));
+  const remove = (node: string): void => apply(changes.removePeer(node));
+  const endpointOf = (text: string): number => {
+    const bytes = addressBytes(address(text));
+    return table.findSender(bytes.length === 4 ? 4 : 6, bytes, 0);
+  };
+  const isEndpoint = (text: string): boolean => endpointOf(text) !== NO_ENDPOINT;
+  /** The node, by its underlay address. */
+  const ownerOf = (inner: string, flow = 0): string | undefined => {
+    const entry = table.findByDestination(4, addressBytes(address(inner)), 0, flow);
+    return entry?.address.replace('192.0.2.', 'node');
+  };
   const isBehind = (node: number, inner: string): boolean =>
-    table.isBehind(underlay(node), 4, addressBytes(address(inner)), 0);
+    table.isBehind(endpointOf(underlay(node)), 4, addressBytes(address(inner)), 0);
   const route = (to: Prefix, ...nodes: readonly number[]): void =>
-    table.setRoute({ prefix: to, endpoints: nodes.map((node) => address(underlay(node))) });
+    apply(changes.setRoute({ prefix: to, endpoints: nodes.map((node) => address(underlay(node))) }));
 
   test('a route gives a prefix to a node, for sending and for the check of sources, until it is withdrawn', () => {
     expect([ownerOf('10.77.1.1'), isBehind(2, '10.77.1.1')]).toEqual([undefined, false]);
@@ -52,13 +68,13 @@ describe('ForwardingTable', () => {
 
   test('a route to a node that is no peer (yet) is as good as none, and works from the moment it is one', () => {
     route(ROUTED, 4);
-    expect([ownerOf('10.77.1.1'), table.isEndpoint(underlay(4))]).toEqual([undefined, false]);
-    table.set(peer(4));
-    expect([ownerOf('10.77.1.1'), table.isEndpoint(underlay(4))]).toEqual(['node4', true]);
-    table.set({ ...peer(4), port: 9 });
+    expect([ownerOf('10.77.1.1'), isEndpoint(underlay(4))]).toEqual([undefined, false]);
+    set(peer(4));
+    expect([ownerOf('10.77.1.1'), isEndpoint(underlay(4))]).toEqual(['node4', true]);
+    set({ ...peer(4), port: 9 });
     expect(ownerOf('10.77.1.1')).toBe('node4');
-    table.remove('node4');
-    expect([ownerOf('10.77.1.1'), table.isEndpoint(underlay(4))]).toEqual([undefined, false]);
+    remove('node4');
+    expect([ownerOf('10.77.1.1'), isEndpoint(underlay(4))]).toEqual([undefined, false]);
     route(prefix('10.55.3.0/24'), 4);
     expect(ownerOf('10.55.3.1')).toBe('node3');
   });
@@ -68,7 +84,7 @@ describe('ForwardingTable', () => {
     const taken = (): Set<string | undefined> =>
       new Set(Array.from({ length: 60 }, (_, flow) => ownerOf('10.77.1.1', flow * 7 - 100)));
     expect(taken()).toEqual(new Set(['node2', 'node3']));
-    table.set(peer(4));
+    set(peer(4));
     expect(taken()).toEqual(new Set(['node2', 'node3', 'node4']));
     expect([2, 3, 4, 5].map((node) => isBehind(node, '10.77.1.1'))).toEqual([true, true, true, false]);
     expect(ownerOf('10.77.1.1', -7)).toBe(ownerOf('10.77.1.1', -7));
@@ -78,11 +94,11 @@ describe('ForwardingTable', () => {
     const before = table.prefixCount;
     for (let round = 0; round < 3; round++) {
       for (let i = 0; i < 200; i++) route(prefix(`10.${100 + round}.${i}.0/24`), 2, 5);
-      table.set(peer(5));
+      set(peer(5));
       for (let i = 0; i < 200; i++) route(prefix(`10.${100 + round}.${i}.0/24`));
-      table.remove('node5');
+      remove('node5');
     }
-    expect([table.prefixCount, table.peerCount, table.isEndpoint(underlay(5))]).toEqual([before, 2, false]);
+    expect([table.prefixCount, table.peerCount, isEndpoint(underlay(5))]).toEqual([before, 2, false]);
     route(ROUTED);
     expect(table.prefixCount).toBe(before);
   });

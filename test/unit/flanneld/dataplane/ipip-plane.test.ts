@@ -82,10 +82,10 @@ describe('device to socket', () => {
     io.frame(marked);
     io.frame(marked6);
     io.frame(udpPacket({ source: overlay4(1, 2), destination: overlay4(2, 2) }));
-    expect(io.sent.map(({ node, outerTos }) => [node, outerTos])).toEqual([
-      ['node2', 0xb9],
-      ['node3', 0x2e],
-      ['node2', 0],
+    expect(io.sent.map(({ to, outerTos }) => [to, outerTos])).toEqual([
+      [underlay(2), 0xb9],
+      [underlay(3), 0x2e],
+      [underlay(2), 0],
     ]);
     expect(io.sent.slice(0, 2).map(({ bytes }) => bytes)).toEqual([marked, marked6]);
   });

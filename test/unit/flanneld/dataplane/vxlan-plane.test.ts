@@ -15,7 +15,7 @@ describe('device to socket', () => {
     const golden = hexVector('vxlan-echo');
     const { io, plane, drops } = makePlane('vxlan');
     io.frame(golden.subarray(8));
-    expect(io.sent).toEqual([{ node: 'node2', bytes: golden, outerTos: 0 }]);
+    expect(io.sent).toEqual([{ to: '192.0.2.2', bytes: golden, outerTos: 0 }]);
     expect(plane.stats().tx).toEqual({ packets: 1, bytes: golden.length - 8 });
     expect(drops()).toEqual({});
   });
@@ -24,7 +24,7 @@ describe('device to socket', () => {
     const { io } = makePlane('vxlan');
     io.frame(frameOf(3, 1, udpPacket({ source: overlay6(1, 2), destination: overlay6(3, 2) })));
     io.frame(frameOf(2, 1, hexVector('arp-request'), 0x0806));
-    expect(io.sent.map(({ node }) => node)).toEqual(['node3', 'node2']);
+    expect(io.sent.map(({ to }) => to)).toEqual([underlay(3), underlay(2)]);
   });
 
   test.each([
@@ -197,7 +197,7 @@ test('a peer set again under its name is another one at once', () => {
   io.frame(frameOf(2, 1, ipPacket(toNode2)));
   io.datagram(underlay(2), vxlanOf(frameOf(1, 2, udpPacket(toUs))));
   io.datagram(underlay(4), vxlanOf(frameOf(1, 4, udpPacket(toUs))));
-  expect(io.sent.map(({ node }) => node)).toEqual(['node2']);
+  expect(io.sent.map(({ to }) => to)).toEqual([underlay(4)]);
   expect(io.written).toHaveLength(1);
   expect(drops()).toEqual({ 'tx-unknown-mac': 1, 'rx-unknown-sender': 1 });
 });
