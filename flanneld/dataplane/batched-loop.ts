@@ -14,6 +14,7 @@ import { BatchedReceive } from './batched-receive.ts';
 import { BatchedTransmit } from './batched-transmit.ts';
 import type { PlaneConfig } from './data-plane.ts';
 import { DeviceWriter } from './device-writer.ts';
+import { FloodShield } from './flood-shield.ts';
 import { ForwardingTable } from './forwarding-table.ts';
 import { MessageBatch } from './message-batch.ts';
 import { MessageSlots } from './message-slots.ts';
@@ -60,6 +61,8 @@ export class BatchedLoop {
   readonly #busyPollMs: number;
   readonly #wakeFd: number;
   readonly #port: MessagePort;
+  /** `ipip` has none. */
+  readonly #shield: FloodShield | undefined;
   readonly #pollAt: number;
   readonly #wakeAt: number;
   #publishedMs = 0;
@@ -99,6 +102,7 @@ export class BatchedLoop {
       const slotsOfSecond = new MessageSlots(arena, calls, second);
       this.#receiveSecond = new BatchedReceive(arena, this.#core, slotsOfSecond, writer, offloads.has('uso'));
     }
+    if (config.mode !== 'ipip') this.#shield = new FloodShield(socket, config, this.#table, this.#core);
     this.#stats = stats;
     this.#busyPollMs = busyPollUs / 1000;
     this.#wakeFd = wake;
@@ -146,7 +150,8 @@ export class BatchedLoop {
     }
     // What was counted last is told as soon as the traffic pauses.
     const timeoutMs = this.#isStale ? PAUSE_MS : POLL_TIMEOUT_MS;
-    if (pollAt(at, POLLED.count, timeoutMs) === 0 && this.#isStale) this.#publish(performance.now());
+    if (pollAt(at, POLLED.count, timeoutMs) === 0 && (this.#isStale || this.#shield?.isOn === true))
+      this.#publish(performance.now());
   }
 
   /** Whether the last poll saw anything, an error included: the read will say which. */
@@ -157,6 +162,7 @@ export class BatchedLoop {
   #publish(nowMs: number): void {
     this.#publishedMs = nowMs;
     this.#isStale = false;
+    this.#shield?.watch(nowMs);
     publishStats(this.#core.counters, this.#table.peerCount, this.#table.prefixCount, this.#stats);
   }
 
@@ -173,6 +179,7 @@ export class BatchedLoop {
   }
 
   #apply(command: BatchedCommand): void {
+    this.#shield?.takeOff();
     switch (command.op) {
       case 'change-table':
         this.#table.apply(command.changes);

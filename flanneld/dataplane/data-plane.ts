@@ -116,6 +116,8 @@ export const DROP_REASONS = {
   'rx-congestion-unmarkable':
     'marked by a congested router on the underlay, and what is inside knows no ECN (RFC 6040 section 4.2)',
   'rx-ttl-expired': 'inner TTL or hop limit 0 (RFC 2003 section 3.1: a decapsulator must discard it)',
+  'rx-socket':
+    'dropped by the kernel at the socket: its queue was full, the outer checksum wrong, or the filter against floods was on, of whose victims 1 in 64 passes and is counted under its reason',
   'rx-device-refused': 'the kernel did not take the frame: the device is down or its queue is full',
 } as const;
 

@@ -12,11 +12,13 @@
 
 import type { Family } from '../../lib/net/address.ts';
 import type { Prefix } from '../../lib/net/prefix.ts';
-import { readI32, readU16 } from '../../lib/wire/bytes.ts';
+import { readI32, readU16, readU32 } from '../../lib/wire/bytes.ts';
+import type { AddressRange } from './address-ranges.ts';
 import { EndpointIndex, NO_ENDPOINT } from './endpoint-index.ts';
 import { grown, ListPool, NO_LIST } from './list-pool.ts';
 import { LookupCache } from './lookup-cache.ts';
 import { NO_PREFIX, PrefixIndex } from './prefix-index.ts';
+import { SOCKADDR } from './socket-address.ts';
 import {
   CHANGE,
   ENDPOINT_WORDS,
@@ -117,6 +119,20 @@ export class ForwardingTable {
     const slot = changes[at + REMOVE_WORDS.slot] as number;
     this.#forget(slot, this.#entries[slot] as TableEntry);
     return at + REMOVE_WORDS.length;
+  }
+
+  /** Where peers send from, one range each: IPv4 addresses, or the last 32 bits of IPv6 ones. */
+  senderRanges(family: Family): AddressRange[] {
+    const senders = this.#entries.filter((entry) => entry.endpoint !== NO_ENDPOINT && entry.family === family);
+    return senders.map(({ name }) => {
+      const at = family === 4 ? SOCKADDR.address4 : SOCKADDR.address6 + 12;
+      return { first: readU32(name, at), last: readU32(name, at) };
+    });
+  }
+
+  /** The IPv4 prefixes of peers. */
+  sourceRanges(): AddressRange[] {
+    return this.#prefixes.ranges4((prefix) => !this.#isOwn(this.#leased(prefix)));
   }
 
   #setPeer(changes: Int32Array, at: number): number {

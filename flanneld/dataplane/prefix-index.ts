@@ -7,6 +7,7 @@
 
 import type { Family } from '../../lib/net/address.ts';
 import { readI32 } from '../../lib/wire/bytes.ts';
+import type { AddressRange } from './address-ranges.ts';
 import { grown, ListPool, NO_LIST } from './list-pool.ts';
 
 export const NO_PREFIX = -1;
@@ -86,6 +87,21 @@ export class PrefixIndex {
       if (found !== NO_PREFIX) return found;
     }
     return NO_PREFIX;
+  }
+
+  /** All IPv4 prefixes for which `wants` says so of the number, as ranges of addresses; in no order. */
+  ranges4(wants: (id: number) => boolean): AddressRange[] {
+    const ranges: AddressRange[] = [];
+    for (const bucket of this.#buckets) {
+      for (let node = bucket; node !== NO_LIST; node = this.#pool.next(node)) {
+        const id = this.#pool.value(node);
+        const meta = this.#keys[id * KEY_WORDS] as number;
+        if (meta >> FAMILY_SHIFT !== 4 || !wants(id)) continue;
+        const first = (this.#keys[id * KEY_WORDS + 1] as number) >>> 0;
+        ranges.push({ first, last: first + 2 ** (32 - (meta & 0xff)) - 1 });
+      }
+    }
+    return ranges;
   }
 
   #setKey(family: Family, length: number, words: Int32Array, at: number): void {

@@ -10,12 +10,7 @@
 import { HEADER } from '../wire/netlink.ts';
 import { HOST_IS_LITTLE_ENDIAN } from '../wire/netlink-attributes.ts';
 import { RTM } from '../wire/rtnetlink.ts';
-
-const OP = { loadHalf: 0x28, loadWord: 0x20, jumpIfEqual: 0x15, return: 0x06 } as const;
-const WHOLE = 0xffff_ffff;
-const INSTRUCTION_LENGTH = 8;
-
-type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, value: number];
+import { DROP, encodeProgram, type Instruction, OP, WHOLE } from './filter-program.ts';
 
 /** The program for the socket whose changes are to be left out. */
 export function ownRouteFilter(port: number): Uint8Array {
@@ -25,19 +20,10 @@ export function ownRouteFilter(port: number): Uint8Array {
     [OP.jumpIfEqual, 0, 3, bigEndian(RTM.deleteRoute, 2)],
     [OP.loadWord, 0, 0, HEADER.port],
     [OP.jumpIfEqual, 0, 1, bigEndian(port, 4)],
-    [OP.return, 0, 0, 0],
+    [OP.return, 0, 0, DROP],
     [OP.return, 0, 0, WHOLE],
   ];
-  const bytes = new Uint8Array(program.length * INSTRUCTION_LENGTH);
-  const view = new DataView(bytes.buffer);
-  for (const [at, [code, ifTrue, ifFalse, value]] of program.entries()) {
-    const start = at * INSTRUCTION_LENGTH;
-    view.setUint16(start, code, HOST_IS_LITTLE_ENDIAN);
-    view.setUint8(start + 2, ifTrue);
-    view.setUint8(start + 3, ifFalse);
-    view.setUint32(start + 4, value, HOST_IS_LITTLE_ENDIAN);
-  }
-  return bytes;
+  return encodeProgram(program);
 }
 
 /** What a big-endian load makes of a number that lies there in host order. */

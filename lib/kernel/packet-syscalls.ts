@@ -4,11 +4,15 @@
 // Addresses are numbers: memory of a Uint8Array of its own never moves, so an address taken once stays right for as long
 // as the array lives. Keeping it alive, and staying inside of it, is the caller's duty.
 
-import { libcFunction, result } from './syscalls.ts';
+import { libcFunction, result, SOL_SOCKET } from './syscalls.ts';
 
 export const POLL_IN = 1;
 /** struct pollfd: descriptor, events asked, events seen. */
 export const POLLFD = { fd: 0, events: 4, revents: 6, length: 8 } as const;
+
+/** SO_MEMINFO gives numbers of 32 bits (include/uapi/linux/sock_diag.h, SK_MEMINFO_*), of which this is the last. */
+const SO_MEMINFO = 55;
+const SK_MEMINFO_DROPS = 8;
 
 const EVENTFD_FLAGS = 0o4000 | 0o2000000;
 
@@ -26,6 +30,9 @@ const calls = {
   ) as Call<[number, number, number, number, number]>,
   recvmsg: libcFunction('intptr_t recvmsg(int fd, uintptr_t message, int flags)') as Call<[number, number, number]>,
   poll: libcFunction('int poll(uintptr_t entries, unsigned long count, int timeout)') as Call<[number, number, number]>,
+  getsockopt: libcFunction<[number, number, number, Uint32Array, Uint32Array]>(
+    'int getsockopt(int fd, int level, int option, void *value, void *length)',
+  ),
   eventfd: libcFunction('int eventfd(unsigned int value, int flags)') as Call<[number, number]>,
 };
 
@@ -70,6 +77,16 @@ export function receiveMessagesAt(fd: number, address: number, count: number, fl
 /** Waits until one of `count` struct pollfd has something, at most `timeoutMs`; how many have. */
 export function pollAt(address: number, count: number, timeoutMs: number): number {
   return result(calls.poll(address, count, timeoutMs));
+}
+
+/**
+ * How many datagrams the kernel dropped at this socket, modulo 2^32: the queue was full, the checksum wrong, a filter said so.
+ * -errno where it does not tell (before Linux 4.12).
+ */
+export function droppedAtSocket(fd: number): number {
+  const values = new Uint32Array(SK_MEMINFO_DROPS + 1);
+  const code = result(calls.getsockopt(fd, SOL_SOCKET, SO_MEMINFO, values, Uint32Array.of(values.byteLength)));
+  return code < 0 ? code : (values[SK_MEMINFO_DROPS] as number);
 }
 
 /** A descriptor by which one thread wakes another that polls: eight bytes written make it readable. */

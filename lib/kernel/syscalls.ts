@@ -19,6 +19,7 @@ export const SO_RCVBUFFORCE = 33;
 /** struct sock_filter and struct sock_fprog of include/uapi/linux/filter.h. */
 const SOCK_FILTER_LENGTH = 8;
 const SO_ATTACH_FILTER = 26;
+const SO_DETACH_FILTER = 27;
 
 /** Flags of unshare(2) and setns(2). */
 export const CLONE_NEWNET = 0x40000000;
@@ -79,6 +80,11 @@ export function setSocketOption(fd: number, level: number, option: number, value
 export function attachFilter(fd: number, filter: Uint8Array): number {
   const program = { len: filter.length / SOCK_FILTER_LENGTH, filter };
   return result(calls.attachFilter(fd, SOL_SOCKET, SO_ATTACH_FILTER, program, koffi.sizeof(SOCK_FPROG)));
+}
+
+/** The socket gets every datagram again. */
+export function detachFilter(fd: number): number {
+  return setSocketOption(fd, SOL_SOCKET, SO_DETACH_FILTER, 0);
 }
 
 /** Sends the first `length` bytes; the number sent. */

@@ -45,3 +45,10 @@ export function countOption(name: string, text: string | undefined, fallback: nu
   if (/^\d+$/.test(text) && value >= 1) return value;
   throw new ExitError(EXIT.usage, `--${name} "${text}" is not accepted; accepted: a whole number of at least 1`);
 }
+
+/** How kindly the programs of a benchmark run; 0 where it was not given. Throws `ExitError` (usage). */
+export function nicenessOption(text: string | undefined): number {
+  const value = Number(text ?? 0);
+  if (Number.isInteger(value) && value >= -20 && value <= 19) return value;
+  throw new ExitError(EXIT.usage, `--nice "${text}" is not accepted; accepted: a whole number from -20 to 19`);
+}

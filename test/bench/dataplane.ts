@@ -5,7 +5,7 @@
 // within each round. Figures of different runs are not worth comparing.
 
 import { EXIT, ExitError } from '../../lib/run/exit.ts';
-import { type Bench, type BenchResult, countOption, readOptions } from './bench.ts';
+import { type Bench, type BenchResult, countOption, nicenessOption, readOptions } from './bench.ts';
 import { type RaiseOptions, ROWS, type Row, raise, type StandingRow } from './dataplane-rows.ts';
 import { median, rounded } from './statistics.ts';
 import { measurePing, measureSmallPackets, measureTcp, startServer } from './traffic.ts';
@@ -90,15 +90,9 @@ function readPlan(args: readonly string[]): Plan {
     measures: chosen('measure', options.measure, MEASURES),
     how: {
       nodeFlags: options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profile}`],
-      niceness: readNiceness(options.nice),
+      niceness: nicenessOption(options.nice),
     },
   };
-}
-
-function readNiceness(text: string | undefined): number {
-  const value = Number(text ?? 0);
-  if (Number.isInteger(value) && value >= -20 && value <= 19) return value;
-  throw new ExitError(EXIT.usage, `--nice "${text}" is not accepted; accepted: a whole number from -20 to 19`);
 }
 
 /** A list such as `a,b`, all of which must be accepted; all where nothing was given. */

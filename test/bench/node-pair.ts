@@ -32,11 +32,11 @@ export interface Program {
 
 export class NodePair {
   readonly nodes: readonly [BenchNode, BenchNode];
-  readonly #niceness: number;
+  readonly niceness: number;
   readonly #programs: Program[] = [];
 
   private constructor(name: string, niceness: number) {
-    this.#niceness = niceness;
+    this.niceness = niceness;
     this.nodes = [benchNode(name, 1), benchNode(name, 2)];
   }
 
@@ -61,7 +61,7 @@ export class NodePair {
 
   /** Starts a program in a namespace of this pair and waits until a line that it prints has `ready` in it. */
   async start(node: BenchNode, words: readonly string[], ready: string): Promise<Program> {
-    const nice = ['nice', '-n', String(this.#niceness)];
+    const nice = ['nice', '-n', String(this.niceness)];
     const child = spawn('ip', ['netns', 'exec', node.namespace, ...nice, ...words], {
       stdio: ['pipe', 'pipe', 'pipe'],
     });
@@ -73,7 +73,7 @@ export class NodePair {
 
   /** Runs a measuring command in the first node; gives its standard output. */
   run(command: string, signal: AbortSignal): Promise<string> {
-    return inside(this.nodes[0], `nice -n ${this.#niceness} ${command}`, signal);
+    return inside(this.nodes[0], `nice -n ${this.niceness} ${command}`, signal);
   }
 
   async remove(): Promise<void> {

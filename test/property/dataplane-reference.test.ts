@@ -17,7 +17,7 @@ const INNER_AT = { vxlan: { device: 14, socket: 22 }, udp: { device: 0, socket: 
 const SENDERS = [2, 2, 2, 2, 2, 2, 3, 9];
 const GROWTH_MAX_BYTES = 32 * 1024 * 1024;
 /** What only a driver or the kernel can cause; see the topology tests. */
-const OF_DRIVERS: readonly DropReason[] = ['tx-queue-full', 'tx-send-failed', 'rx-device-refused'];
+const OF_DRIVERS: readonly DropReason[] = ['tx-queue-full', 'tx-send-failed', 'rx-device-refused', 'rx-socket'];
 
 const seen = new Map<PlaneMode, Set<string>>();
 

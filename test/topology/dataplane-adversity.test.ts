@@ -230,6 +230,7 @@ test('a flood of garbage from a peer and from a stranger: the stream goes on, ea
     'rx-unsupported-type',
     'rx-malformed',
     'rx-spoofed-source',
+    'rx-socket',
   ] as const) {
     expect([reason, after.drops[reason]]).toEqual([reason, expect.toSatisfy((count) => count > 0)]);
   }

@@ -40,8 +40,11 @@ const KINDS = [
       bytes,
       AT.source,
     ),
+  // Some of these bytes mean nothing, and the packet would be good: so the network is another one in any case.
   (bytes) => {
-    for (let changes = 1 + randomInt(3); changes > 0; changes--) bytes[randomInt(AT.version)] = randomInt(256);
+    bytes[AT.vni - 1] = 0x77;
+    for (let changes = 1 + randomInt(3); changes > 0; changes--)
+      bytes[AT.mac + randomInt(AT.version - AT.mac)] = randomInt(256);
   },
 ];
 
