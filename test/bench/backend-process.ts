@@ -7,6 +7,7 @@ import { openBackend } from '../../flanneld/backend/open-backend.ts';
 import type { PlaneIoChoice, PlaneTuning } from '../../flanneld/dataplane/data-plane.ts';
 import { openDataPlane } from '../../flanneld/dataplane/open-data-plane.ts';
 import type { Lease } from '../../flanneld/lease/lease.ts';
+import type { BackendConfig } from '../../flanneld/lease/network-config.ts';
 import { openKernel } from '../../lib/kernel/rtnetlink-kernel.ts';
 import { address } from '../../lib/net/address.ts';
 import { mac } from '../../lib/net/mac.ts';
@@ -21,7 +22,7 @@ const VXLAN_PORT = 8472;
 const UDP_PORT = 8285;
 
 export interface BackendRequest {
-  readonly type: 'vxlan' | 'udp';
+  readonly type: BackendConfig['type'];
   readonly userSpace: boolean;
   readonly io: PlaneIoChoice;
   readonly tuning?: PlaneTuning;
@@ -72,13 +73,15 @@ await runMain(async () => {
   process.stdin.destroy();
 });
 
-function backendConfig({ type, userSpace }: BackendRequest) {
-  if (type === 'udp') return { type, port: UDP_PORT } as const;
-  const fixed = { vni: VNI, port: VXLAN_PORT, directRouting: false, gbp: false, learning: false } as const;
+function backendConfig({ type, userSpace }: BackendRequest): BackendConfig {
+  if (type === 'udp') return { type, port: UDP_PORT };
+  if (type === 'ipip') return { type, directRouting: false, userSpace };
+  if (type === 'host-gw') return { type };
+  const fixed = { vni: VNI, port: VXLAN_PORT, directRouting: false, gbp: false, learning: false };
   return { type, userSpace, ...fixed } as const;
 }
 
-function leaseOf(node: BenchNode, type: 'vxlan' | 'udp'): Lease {
+function leaseOf(node: BenchNode, type: BackendConfig['type']): Lease {
   return {
     key: `/bench/subnets/${node.subnet.replace('/', '-')}`,
     subnet: prefix(node.subnet),

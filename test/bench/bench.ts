@@ -52,3 +52,17 @@ export function nicenessOption(text: string | undefined): number {
   if (Number.isInteger(value) && value >= -20 && value <= 19) return value;
   throw new ExitError(EXIT.usage, `--nice "${text}" is not accepted; accepted: a whole number from -20 to 19`);
 }
+
+/** A list such as `a,b`, all of which must be accepted; all where nothing was given. Throws `ExitError` (usage). */
+export function chosenOption<T extends string>(
+  name: string,
+  text: string | undefined,
+  accepted: readonly T[],
+): readonly T[] {
+  if (text === undefined) return accepted;
+  return text.split(',').map((word) => {
+    const found = accepted.find((candidate) => candidate === word);
+    if (found !== undefined) return found;
+    throw new ExitError(EXIT.usage, `--${name} "${word}" is not accepted; accepted: ${accepted.join(', ')}`);
+  });
+}

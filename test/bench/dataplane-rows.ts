@@ -9,10 +9,8 @@ import { OFFLOADS } from '../../flanneld/dataplane/offloads.ts';
 import type { BackendRequest } from './backend-process.ts';
 import { type BenchNode, inside, NodePair } from './node-pair.ts';
 
-const VXLAN_OVERHEAD_BYTES = 50;
-const UDP_OVERHEAD_BYTES = 28;
-const VXLAN_DEVICE = 'flannel.1';
-const UDP_DEVICE = 'flannel0';
+const OVERHEAD_BYTES = { vxlan: 50, udp: 28, ipip: 20, 'host-gw': 0 } as const;
+const DEVICE = { vxlan: 'flannel.1', udp: 'flannel0', ipip: 'flannel.ipip', 'host-gw': 'lo' } as const;
 const BACKEND_SCRIPT = fileURLToPath(new URL('backend-process.js', import.meta.url));
 
 export interface Row {
@@ -39,6 +37,18 @@ export const ROWS: readonly Row[] = [
   variant('without-offloads', { without: OFFLOADS }),
 ];
 
+/** Every backend, each with every driver that it can have: not for speed, but for what arrives. */
+export const INTEGRITY_ROWS: readonly Row[] = [
+  { name: 'vxlan', tunnel: { type: 'vxlan', userSpace: false, io: 'auto' } },
+  ...(['vxlan', 'udp', 'ipip'] as const).flatMap((type) =>
+    (['batched', 'tuntap'] as const).map((io) => ({
+      name: `${type === 'udp' ? type : `${type}-user`}-${io}`,
+      tunnel: { type, userSpace: true, io },
+    })),
+  ),
+  { name: 'host-gw', tunnel: { type: 'host-gw', userSpace: false, io: 'auto' } },
+];
+
 export interface RaiseOptions {
   /** Flags of node for the processes of our backends. */
   readonly nodeFlags: readonly string[];
@@ -61,8 +71,8 @@ export async function raise(row: Row, mtuBytes: number, how: RaiseOptions): Prom
     const pair = await NodePair.make(mtuBytes, how.niceness);
     return { pair, target: pair.nodes[1].underlay, carriers: [] };
   }
-  const isUdp = tunnel !== 'by-hand' && tunnel.type === 'udp';
-  const underlayMtuBytes = mtuBytes + (isUdp ? UDP_OVERHEAD_BYTES : VXLAN_OVERHEAD_BYTES);
+  const type = tunnel === 'by-hand' ? 'vxlan' : tunnel.type;
+  const underlayMtuBytes = mtuBytes + OVERHEAD_BYTES[type];
   const pair = await NodePair.make(underlayMtuBytes, how.niceness);
   try {
     const [a, b] = pair.nodes;
@@ -74,7 +84,7 @@ export async function raise(row: Row, mtuBytes: number, how: RaiseOptions): Prom
       if (tunnel === 'by-hand') await makeByHand(own, other, mtuBytes);
       else carriers.push(await startBackend(pair, { ...tunnel, own, other, underlayMtuBytes }, how.nodeFlags));
     }
-    await routeBoth(pair, isUdp);
+    await routeBoth(pair, type);
     return { pair, target: b.overlay, carriers };
   } catch (error) {
     await pair.remove();
@@ -83,7 +93,7 @@ export async function raise(row: Row, mtuBytes: number, how: RaiseOptions): Prom
 }
 
 async function makeByHand(own: BenchNode, other: BenchNode, mtuBytes: number): Promise<void> {
-  const device = VXLAN_DEVICE;
+  const device = DEVICE.vxlan;
   const kind = `type vxlan id 1 local ${own.underlay} dev ul dstport 8472 nolearning`;
   await inside(own, `ip link add ${device} address ${own.mac} ${kind}`);
   await inside(own, `ip link set ${device} mtu ${mtuBytes} up`);
@@ -97,12 +107,21 @@ async function startBackend(pair: NodePair, request: BackendRequest, nodeFlags: 
   return (await pair.start(request.own, words, 'programmed')).pid;
 }
 
-async function routeBoth({ nodes: [a, b] }: NodePair, isUdp: boolean): Promise<void> {
+async function routeBoth({ nodes: [a, b] }: NodePair, type: BackendRequest['type']): Promise<void> {
+  const device = DEVICE[type];
   for (const [own, other] of [
     [a, b],
     [b, a],
   ] as const) {
-    const hop = isUdp ? `dev ${UDP_DEVICE}` : `via ${other.overlay} dev ${VXLAN_DEVICE} onlink`;
+    // No backend gives host-gw an address: there is no device.
+    if (type === 'host-gw') await inside(own, `ip address add ${own.overlay}/32 dev ${device}`);
+    const hops = {
+      vxlan: `via ${other.overlay} dev ${device} onlink`,
+      udp: `dev ${device}`,
+      ipip: `dev ${device}`,
+      'host-gw': `via ${other.underlay}`,
+    };
+    const hop = hops[type];
     await inside(own, `ip route replace ${other.subnet} ${hop} src ${own.overlay}`);
   }
 }

@@ -4,8 +4,7 @@
 // what else happens on the machine meets them all. A figure is the median of its rounds, a ratio the median of the ratios
 // within each round. Figures of different runs are not worth comparing.
 
-import { EXIT, ExitError } from '../../lib/run/exit.ts';
-import { type Bench, type BenchResult, countOption, nicenessOption, readOptions } from './bench.ts';
+import { type Bench, type BenchResult, chosenOption, countOption, nicenessOption, readOptions } from './bench.ts';
 import { type RaiseOptions, ROWS, type Row, raise, type StandingRow } from './dataplane-rows.ts';
 import { median, rounded } from './statistics.ts';
 import { measurePing, measureSmallPackets, measureTcp, startServer } from './traffic.ts';
@@ -77,7 +76,7 @@ function readPlan(args: readonly string[]): Plan {
   const only =
     options.only === undefined
       ? ROWS.filter(({ isExtra }) => isExtra !== true).map(({ name }) => name)
-      : chosen(
+      : chosenOption(
           'only',
           options.only,
           ROWS.map(({ name }) => name),
@@ -86,23 +85,13 @@ function readPlan(args: readonly string[]): Plan {
     seconds: countOption('seconds', options.seconds, 3),
     rounds: countOption('rounds', options.rounds, 3),
     rows: ROWS.filter(({ name }) => only.includes(name)),
-    mtusBytes: chosen('mtu', options.mtu, MTUS_BYTES.map(String)).map(Number),
-    measures: chosen('measure', options.measure, MEASURES),
+    mtusBytes: chosenOption('mtu', options.mtu, MTUS_BYTES.map(String)).map(Number),
+    measures: chosenOption('measure', options.measure, MEASURES),
     how: {
       nodeFlags: options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profile}`],
       niceness: nicenessOption(options.nice),
     },
   };
-}
-
-/** A list such as `a,b`, all of which must be accepted; all where nothing was given. */
-function chosen<T extends string>(name: string, text: string | undefined, accepted: readonly T[]): readonly T[] {
-  if (text === undefined) return accepted;
-  return text.split(',').map((word) => {
-    const found = accepted.find((candidate) => candidate === word);
-    if (found !== undefined) return found;
-    throw new ExitError(EXIT.usage, `--${name} "${word}" is not accepted; accepted: ${accepted.join(', ')}`);
-  });
 }
 
 async function measureAll(

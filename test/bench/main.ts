@@ -9,13 +9,23 @@ import { runMain } from '../../lib/run/lifecycle.ts';
 import type { Bench } from './bench.ts';
 import { DATAPLANE } from './dataplane.ts';
 import { DATAPLANE_HOSTILE } from './dataplane-hostile.ts';
+import { DATAPLANE_INTEGRITY } from './dataplane-integrity.ts';
 import { FAILOVER } from './failover.ts';
 import { FIB } from './fib.ts';
 import { LEASES } from './leases.ts';
 import { RIB } from './rib.ts';
 import { TABLE_REPLACE } from './table-replace.ts';
 
-const BENCHES: readonly Bench[] = [DATAPLANE, FAILOVER, FIB, DATAPLANE_HOSTILE, LEASES, RIB, TABLE_REPLACE];
+const BENCHES: readonly Bench[] = [
+  DATAPLANE,
+  FAILOVER,
+  FIB,
+  DATAPLANE_HOSTILE,
+  DATAPLANE_INTEGRITY,
+  LEASES,
+  RIB,
+  TABLE_REPLACE,
+];
 
 await runMain(async () => {
   // Debian keeps ip in sbin, which a user's PATH may lack even after becoming root.
