@@ -5,6 +5,7 @@ import { afterEach, expect, test } from 'vitest';
 import type { PlaneTuning } from '../../flanneld/dataplane/data-plane.ts';
 import { OFFLOADS } from '../../flanneld/dataplane/offloads.ts';
 import { eventually } from '../eventually.ts';
+import { exchangeAll } from './dataplane-exchange.ts';
 import {
   asPeer,
   capture,
@@ -23,7 +24,7 @@ import {
 } from './dataplane-rig.ts';
 
 const MTU_BYTES = 1450;
-const TRANSFER_BYTES = 8 * 1024 * 1024;
+const EXCHANGE = { mtuBytes: MTU_BYTES, tcpBytes: 2 * 1024 * 1024, udpStep: 97 };
 
 let rig: Rig | undefined;
 
@@ -51,23 +52,18 @@ test.each<{ readonly what: string; readonly tuning: PlaneTuning }>([
   const { a, b } = rig;
   await openTuned(rig, a, b, tuning);
   const usual = await openTuned(rig, b, a, {});
-  const exchange = async (): Promise<void> => {
-    await inside(a, `ping -c 3 -i 0.02 -W 2 -M do -s ${MTU_BYTES - 28} ${b.overlay4}`);
-    await inside(b, `ping -c 3 -i 0.02 -W 2 -s 9000 ${a.overlay6}`);
-    for (const [from, to, host] of [
-      [a, b, b.overlay4],
-      [b, a, a.overlay4],
-      [a, b, b.overlay6],
-    ] as const) {
-      const { sent, received } = await transfer(from, to, host, TRANSFER_BYTES);
-      expect(received).toBe(sent);
-    }
-  };
-  await exchange();
+  await exchangeAll(a, b, EXCHANGE);
   expect((await usual.stats()).drops).toMatchObject({ 'rx-malformed': 0, 'rx-spoofed-source': 0 });
   await usual.close();
   await makeKernelVxlan(b, a, 1, 8472, MTU_BYTES);
-  await exchange();
+  await inside(a, `ping -c 3 -i 0.02 -W 2 -s 9000 ${b.overlay6}`);
+  for (const [from, to] of [
+    [a, b],
+    [b, a],
+  ] as const) {
+    const { sent, received } = await transfer(from, to, to.overlay4, EXCHANGE.tcpBytes);
+    expect(received).toBe(sent);
+  }
 });
 
 test('datagrams that are joined on the way arrive one by one, as they were sent, in order', async () => {

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
 import { eventually } from '../eventually.ts';
 import { hexVector } from '../hex-vector.ts';
+import { exchangeAll } from './dataplane-exchange.ts';
 import {
   addPod,
   asPeer,
@@ -41,31 +42,16 @@ async function openVxlan(on: Rig, io: Io, side: Side, other: Side, family: 4 | 6
 
 const VXLAN_FIELDS = ['frame.protocols', 'vxlan.flags', 'vxlan.vni', '_ws.expert.message'];
 const TRANSFER_BYTES = 8 * 1024 * 1024;
+const EXCHANGE = { mtuBytes: MTU_BYTES, tcpBytes: 4 * 1024 * 1024, udpStep: 13 };
 
 describe.each(['tuntap', 'batched'] as const)('over %s', (io) => {
-  test('exchanges ping, full-size packets and TCP with the kernel device, both ways and both families', async () => {
+  test('exchanges ping, TCP and UDP of every size with the kernel device, both ways and both families', async () => {
     rig = await makeRig();
     const { a, b } = rig;
     await makeKernelVxlan(b, a, 1, 8472, MTU_BYTES);
     const plane = await openVxlan(rig, io, a, b);
 
-    for (const [from, to] of [
-      [a, b],
-      [b, a],
-    ] as const) {
-      await inside(from, `ping -c 3 -i 0.05 -W 2 ${to.overlay4}`);
-      await inside(from, `ping -c 3 -i 0.05 -W 2 ${to.overlay6}`);
-      // 28 bytes of IPv4 and ICMP: 1,400-byte packets, and the largest that the tunnel takes, none of them fragmented.
-      await inside(from, `ping -c 2 -i 0.05 -W 2 -M do -s 1372 ${to.overlay4}`);
-      await inside(from, `ping -c 2 -i 0.05 -W 2 -M do -s ${MTU_BYTES - 28} ${to.overlay4}`);
-      await inside(from, `ping -c 2 -i 0.05 -W 2 -s 1 ${to.overlay4}`);
-      // Larger than the tunnel: the inner packet is fragmented by the sender.
-      await inside(from, `ping -c 2 -i 0.05 -W 2 -s 9000 ${to.overlay4}`);
-      for (const host of [to.overlay4, to.overlay6]) {
-        const { sent, received } = await transfer(from, to, host, TRANSFER_BYTES);
-        expect(received).toBe(sent);
-      }
-    }
+    await exchangeAll(a, b, EXCHANGE);
     const { drops } = await plane.stats();
     // The kernel announces itself by multicast (neighbour and router solicitations): those are not carried, by design.
     const unexpected = Object.entries(drops).filter(([reason, count]) => count > 0 && !reason.endsWith('multicast'));
@@ -87,19 +73,13 @@ describe.each(['tuntap', 'batched'] as const)('over %s', (io) => {
     expect(rx.bytes / rx.packets).toBeLessThanOrEqual(MTU_BYTES + 14);
   });
 
-  test('exchanges TCP with the kernel device over links without any offload', async () => {
+  test('exchanges all of it with the kernel device over links without any offload', async () => {
     rig = await makeRig();
     const { a, b } = rig;
     for (const side of [a, b]) await inside(side, 'ethtool -K ul tx off rx off sg off tso off gso off gro off');
     await makeKernelVxlan(b, a, 1, 8472, MTU_BYTES);
     await openVxlan(rig, io, a, b);
-    for (const [from, to] of [
-      [a, b],
-      [b, a],
-    ] as const) {
-      const { sent, received } = await transfer(from, to, to.overlay4, TRANSFER_BYTES);
-      expect(received).toBe(sent);
-    }
+    await exchangeAll(a, b, EXCHANGE);
   });
 
   test('exchanges packets with itself over an IPv6 underlay', async () => {
