@@ -69,11 +69,11 @@ export const SETTINGS = {
   io: choice(['auto', 'tuntap', 'batched'], 'auto', 'How a data plane in flanneld reads and writes packets.'),
   'dataplane-workers': integer(1, 1, 64, 'threads', 'With batched: threads that carry packets; each has a queue.'),
   'dataplane-source-ports': integer(
-    1,
-    1,
+    0,
+    0,
     16,
     'ports',
-    'With batched: UDP source ports per thread, of which each inner flow takes one.',
+    'With batched: UDP source ports per thread, of which each inner flow takes one; 0: 8 for vxlan, 1 for udp.',
   ),
   'dataplane-zero-checksum': toggle(
     false,

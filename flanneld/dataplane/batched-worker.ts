@@ -3,7 +3,8 @@
 
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { errnoName } from '../../lib/kernel/errno.ts';
-import { close } from '../../lib/kernel/syscalls.ts';
+import { DROP, encodeProgram, OP } from '../../lib/kernel/filter-program.ts';
+import { attachFilter, close } from '../../lib/kernel/syscalls.ts';
 import { openOffloadedTun, removePersistentTun, type TunOpening } from '../../lib/kernel/tun-device.ts';
 import { EXIT, ExitError, errorText } from '../../lib/run/exit.ts';
 import { BatchedLoop } from './batched-loop.ts';
@@ -12,6 +13,9 @@ import type { PlaneConfig } from './data-plane.ts';
 import { openOffloadSocket } from './offload-socket.ts';
 import { describeOffloads, findMessageCalls, type Offload, setDeviceOffloads } from './offloads.ts';
 import { openIpipDescriptors } from './tuntap-raw-socket.ts';
+
+/** Where nothing was asked. RFC 7348 section 5 wants the inner flow to choose; flannel's udp has no such rule. */
+const SOURCE_PORTS = { vxlan: 8, udp: 1, ipip: 1 } as const;
 
 const port = parentPort as MessagePort;
 const say = (event: BatchedEvent): void => port.postMessage(event);
@@ -52,7 +56,8 @@ function main(data: BatchedWorkerData): void {
 
 /** Device and sockets, with what the kernel offers of what is wanted. Throws `ExitError` (environment). */
 function openAll({ config, tuning, opening }: BatchedWorkerData): Opened {
-  const { without = [], workers = 1, sourcePorts = 1, zeroChecksum = false } = tuning;
+  const { without = [], workers = 1, zeroChecksum = false } = tuning;
+  const sourcePorts = tuning.sourcePorts || SOURCE_PORTS[config.mode];
   const wanted = (offload: Offload): boolean => !without.includes(offload);
   const tun = openDevice(config, opening, workers > 1);
   const sockets: number[] = [];
@@ -68,7 +73,10 @@ function openAll({ config, tuning, opening }: BatchedWorkerData): Opened {
     sockets.push(first.fd);
     for (let i = 1; i < sourcePorts; i++) {
       // Port 0: one that the kernel picks.
-      sockets.push(openOffloadSocket(config.localAddress, 0, { ...wish, udpGro: false, isShared: false }).fd);
+      const { fd } = openOffloadSocket(config.localAddress, 0, { ...wish, udpGro: false, isShared: false });
+      sockets.push(fd);
+      // Nobody reads it, and nobody is to fill its queue.
+      attachFilter(fd, encodeProgram([[OP.return, 0, 0, DROP]]));
     }
     if (first.udpSegment) offloads.add('udp-segment');
     if (first.udpGro) offloads.add('udp-gro');

@@ -182,7 +182,7 @@ export interface PlaneTuning {
   readonly workers?: number;
   /** For how long a thread looks again and again before it sleeps, microseconds; 0 where absent. */
   readonly busyPollUs?: number;
-  /** UDP source ports per thread, of which the inner flow takes one; 1 (the plane's own port) where absent. */
+  /** UDP source ports per thread, of which the inner flow takes one; where absent or 0, 8 for `vxlan` and 1 (the plane's own) for `udp`. */
   readonly sourcePorts?: number;
   /** Sends UDP over IPv4 without checksum, and thus without UDP_SEGMENT. */
   readonly zeroChecksum?: boolean;

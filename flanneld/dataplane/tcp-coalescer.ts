@@ -144,7 +144,7 @@ export class TcpCoalescer {
 }
 
 /** Whether bytes [from, to) after `a` and after `b` agree; both are multiples of 4. */
-function sameWords(bytes: Uint8Array, a: number, b: number, from: number, to: number): boolean {
+export function sameWords(bytes: Uint8Array, a: number, b: number, from: number, to: number): boolean {
   for (let i = from; i < to; i += 4) if (readI32(bytes, a + i) !== readI32(bytes, b + i)) return false;
   return true;
 }

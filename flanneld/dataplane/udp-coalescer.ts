@@ -12,7 +12,7 @@ import { IPV4, IPV4_FRAGMENT, IPV4_LENGTH, PROTOCOL } from '../../lib/wire/ipv4.
 import { IPV6, IPV6_LENGTH, ipv6TotalLength } from '../../lib/wire/ipv6.ts';
 import { pseudoHeaderSum } from '../../lib/wire/pseudo-header.ts';
 import { UDP, UDP_LENGTH } from '../../lib/wire/udp.ts';
-import { COALESCE_LIMIT } from './tcp-coalescer.ts';
+import { COALESCE_LIMIT, sameWords } from './tcp-coalescer.ts';
 
 const MAX_PACKET_BYTES = 65_535;
 
@@ -118,10 +118,4 @@ export class UdpCoalescer {
       sameWords(bytes, at, head, IPV6.source, IPV6_LENGTH + 4)
     );
   }
-}
-
-/** Whether bytes [from, to) after `a` and after `b` agree; both are multiples of 4. */
-function sameWords(bytes: Uint8Array, a: number, b: number, from: number, to: number): boolean {
-  for (let i = from; i < to; i += 4) if (readI32(bytes, a + i) !== readI32(bytes, b + i)) return false;
-  return true;
 }

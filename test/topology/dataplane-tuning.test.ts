@@ -66,25 +66,31 @@ test.each<{ readonly what: string; readonly tuning: PlaneTuning }>([
   }
 });
 
-test('datagrams that are joined on the way arrive one by one, as they were sent, in order', async () => {
-  rig = await makeRig();
-  const { a, b } = rig;
-  await openTuned(rig, a, b, {});
-  await openTuned(rig, b, a, {});
-  const server = start(b, 'iperf3 --server --one-off --json');
-  try {
-    await eventually('iperf3 to listen', async () => (await inside(b, 'ss -Hltn sport = :5201')).includes('5201'));
-    const options = '--udp --length 100 --bitrate 20M --time 1 --get-server-output --json';
-    const result = JSON.parse(await inside(a, `iperf3 --client ${b.overlay4} ${options}`));
-    const { packets, lost_packets: lost } = result.end.sum;
-    expect(packets).toBeGreaterThan(1_000);
-    // Each has a number in it: of several that arrived as one, all but the first would be missing.
-    expect(lost).toBeLessThan(packets / 10);
-    expect(result.server_output_json.end.streams[0].udp.out_of_order).toBe(0);
-  } finally {
-    server.kill('SIGKILL');
-  }
-});
+test.each<PlaneTuning>([{}, { workers: 4 }])(
+  'datagrams that are joined on the way arrive one by one, as they were sent, in order: %j',
+  async (tuning) => {
+    rig = await makeRig();
+    const { a, b } = rig;
+    await openTuned(rig, a, b, tuning);
+    await openTuned(rig, b, a, tuning);
+    const server = start(b, 'iperf3 --server --json');
+    try {
+      await eventually('iperf3 to listen', async () => (await inside(b, 'ss -Hltn sport = :5201')).includes('5201'));
+      const options = '--udp --length 100 --bitrate 20M --time 1 --get-server-output --json';
+      // Each has a number in it: of several that arrived as one, all but the first would be missing, time and again. On a
+      // machine that is busy some are missing now and then because nobody read them in time.
+      const attempt = async (): Promise<boolean> => {
+        const result = JSON.parse(await inside(a, `iperf3 --client ${b.overlay4} ${options}`));
+        const { packets, lost_packets: lost } = result.end.sum;
+        expect(result.server_output_json.end.streams[0].udp.out_of_order).toBe(0);
+        return packets > 1_000 && lost < packets / 10;
+      };
+      await eventually('a second in which nearly all arrive', attempt, { timeoutMs: 40_000 });
+    } finally {
+      server.kill('SIGKILL');
+    }
+  },
+);
 
 test('source ports are several, a checksum is none, where that was asked for', async () => {
   rig = await makeRig();

@@ -18,7 +18,7 @@ describe('readConfig', () => {
       renewMarginSeconds: 3_600,
       vxlanUser: false,
       io: 'auto',
-      tuning: { workers: 1, sourcePorts: 1, zeroChecksum: false, busyPollUs: 0 },
+      tuning: { workers: 1, sourcePorts: 0, zeroChecksum: false, busyPollUs: 0 },
       statusAddress: '127.0.0.1',
       statusPort: 9251,
       logLevel: 'info',
