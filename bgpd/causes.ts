@@ -5,11 +5,13 @@
 import type { Cause } from '../lib/feed/feed.ts';
 import type { Clock } from '../lib/run/clock.ts';
 
+/** Faults of a peer or of the way to it: why its session ended. `peer-down` is an error in what it said. */
+export type FaultKind = 'stream-ended' | 'ceased' | 'hold-expired' | 'bfd-down' | 'link-down' | 'peer-down';
+
 /** What bgpd may be the first to see. */
 export type CauseKind =
+  | FaultKind
   | 'peer-up'
-  | 'peer-down'
-  | 'bfd-down'
   | 'update-received'
   | 'next-hop-changed'
   | 'stale-dropped'

@@ -127,7 +127,7 @@ export class Node {
       log: context.log,
       metrics,
       peers: () => this.#watchedPeers(),
-      end: (name, detail, detectedUnixUs) => this.speaker.bfdDown(name, detail, detectedUnixUs),
+      end: (name, kind, detail, detectedUnixUs) => this.speaker.lost(name, kind, detail, detectedUnixUs),
       dial: (name) => this.speaker.peers.members.get(name)?.peer.hurry(),
     });
     this.gate = this.#syncGate();
@@ -287,7 +287,9 @@ export class Node {
 
   *#watchedPeers(): Iterable<WatchedPeer> {
     for (const { record, peer } of this.speaker.peers.members.values()) {
-      yield { name: record.name, address: record.address, bfd: record.bfd === true, established: peer.established };
+      const { name, address, bfd = false } = record;
+      const keepsStale = this.speaker.staleFamilies(name).length > 0;
+      yield { name, address, bfd, established: peer.established, keepsStale };
     }
   }
 

@@ -70,9 +70,11 @@ export class RibFeed {
     this.#followPrefixes(change.prefixes, cause);
   }
 
-  #followGroup(id: number, cause: Cause | undefined): void {
-    const { rib, view } = this.#options;
+  #followGroup(id: number, why: Cause | undefined): void {
+    const { rib, view, causes } = this.#options;
     const group = view.groups.get(id);
+    // Before the feed is in sync nothing has changed: it is being told.
+    const cause = why ?? (view.synced ? causes.make('next-hop-changed') : undefined);
     this.publish(group === undefined ? rib.removeNextHop(id, cause) : rib.setNextHop(group, cause), cause);
     const wasLocal = this.#localGroups.delete(id);
     if (group?.local) this.#localGroups.set(id, this.#nextHopOf(group));

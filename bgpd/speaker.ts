@@ -8,7 +8,7 @@
 import type { Family } from '../lib/net/address.ts';
 import type { Clock } from '../lib/run/clock.ts';
 import type { Logger } from '../lib/run/log.ts';
-import type { Causes } from './causes.ts';
+import type { Causes, FaultKind } from './causes.ts';
 import type { BgpdMetrics } from './metrics.ts';
 import { newPeerMemory, type PeerMemory } from './peer-memory.ts';
 import { type PeerRecord, PeerSet, type PeerSetOptions, type PrefixLimit } from './peer-set.ts';
@@ -17,7 +17,7 @@ import type { GroupPolicies } from './rib/rib-peer.ts';
 import type { RibFeed } from './rib-feed.ts';
 import type { Dialler } from './session/connection.ts';
 import type { Message, Open, RefreshKind } from './session/message.ts';
-import { type Notification, notification } from './session/notification.ts';
+import { isCease, isNotification, type Notification, notification } from './session/notification.ts';
 import type { PeerOwner } from './session/peer.ts';
 import { keptAfter, StaleRoutes } from './stale-routes.ts';
 
@@ -150,12 +150,15 @@ export class Speaker {
     return { count: memory?.flaws ?? 0, last: memory?.lastFlaw };
   }
 
-  /** BFD says since `detectedUnixUs` that the peer is dead: its session ends as one change (RFC 9384). */
-  bfdDown(name: string, detail: string, detectedUnixUs: bigint): void {
+  /**
+   * The peer is dead, or out of reach, since `detectedUnixUs`: its session ends as one change, and what was kept of a former
+   * session goes. BFD has a subcode for that (RFC 9384); a link that is gone is a reset that keeps nothing (RFC 8538).
+   */
+  lost(name: string, kind: FaultKind, detail: string, detectedUnixUs: bigint): void {
     const memory = this.#memory.get(name);
     if (memory === undefined) return;
-    memory.downCause = this.#options.causes.make('bfd-down', detectedUnixUs);
-    this.peers.members.get(name)?.peer.lost(notification('bfdDown', detail));
+    memory.downCause = this.#options.causes.make(kind, detectedUnixUs);
+    this.peers.members.get(name)?.peer.lost(notification(kind === 'bfd-down' ? 'bfdDown' : 'hardReset', detail));
     this.#stale.end(name, detail);
     memory.downCause = undefined;
   }
@@ -226,7 +229,7 @@ export class Speaker {
   /** The one way in which a session ends. `whyDown`: the NOTIFICATION of either side; none where the connection broke. */
   #down(name: string, memory: PeerMemory, reason: string, whyDown: Notification | undefined): void {
     const { rib, ribFeed, causes, log, metrics } = this.#options;
-    const cause = memory.downCause ?? causes.make('peer-down');
+    const cause = memory.downCause ?? causes.make(faultOf(whyDown));
     const kept = keptAfter(this.#open, memory.open, whyDown, this.#options.keepsAfterCrash);
     ribFeed.publish(rib.peerDown(name, cause, kept.families), cause);
     this.#stale.keep(name, kept.families, kept.seconds);
@@ -242,7 +245,7 @@ export class Speaker {
 
   #dropStale(name: string, families: readonly Family[], why: string): void {
     const { rib, ribFeed, causes, log } = this.#options;
-    const cause = causes.make('stale-dropped');
+    const cause = this.#memory.get(name)?.downCause ?? causes.make('stale-dropped');
     const events = rib.dropStale(name, families, cause);
     ribFeed.publish(events, cause);
     if (events.length > 0) log.info({ peer: name, families, why, cause: cause.id }, 'stale routes dropped');
@@ -336,4 +339,11 @@ export class Speaker {
     if (memory.lastFlaw !== flaw) log.warn({ peer: name, flaw }, 'an update was treated as withdraw');
     memory.lastFlaw = flaw;
   }
+}
+
+/** What a session's end says of its peer; without a NOTIFICATION the connection broke. */
+function faultOf(whyDown: Notification | undefined): FaultKind {
+  if (whyDown === undefined) return 'stream-ended';
+  if (isNotification(whyDown, 'holdTimerExpired')) return 'hold-expired';
+  return isCease(whyDown) ? 'ceased' : 'peer-down';
 }

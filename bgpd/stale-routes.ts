@@ -9,7 +9,7 @@
 import type { Family } from '../lib/net/address.ts';
 import type { Clock } from '../lib/run/clock.ts';
 import type { Open } from './session/message.ts';
-import { NOTIFICATION, type Notification } from './session/notification.ts';
+import { isNotification, type NOTIFICATION, type Notification } from './session/notification.ts';
 
 /** How long a peer that came back may take for its first complete table. */
 export const STALE_PATH_MS = 120_000;
@@ -122,16 +122,11 @@ export function keptAfter(
   const ours = own.capabilities.gracefulRestart;
   const theirs = peer?.capabilities.gracefulRestart;
   if (ours === undefined || theirs === undefined || theirs.restartTimeSeconds === 0) return none;
-  if (!afterCrash && !isKind(why, 'administrativeReset')) return none;
+  if (!afterCrash && (why === undefined || !isNotification(why, 'administrativeReset'))) return none;
   if (why !== undefined) {
-    const forGood = FOR_GOOD.some((kind) => isKind(why, kind));
+    const forGood = FOR_GOOD.some((kind) => isNotification(why, kind));
     if (forGood || !ours.notification || !theirs.notification) return none;
   }
   const families = theirs.families.filter((family) => own.capabilities.families.includes(family));
   return { families, seconds: theirs.restartTimeSeconds };
-}
-
-function isKind(why: Notification | undefined, kind: keyof typeof NOTIFICATION): boolean {
-  const { code, subcode } = NOTIFICATION[kind];
-  return why?.code === code && why.subcode === subcode;
 }

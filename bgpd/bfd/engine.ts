@@ -6,7 +6,7 @@
 import type { Address } from '../../lib/net/address.ts';
 import type { Clock } from '../../lib/run/clock.ts';
 import { BFD_DIAGNOSTIC, BFD_LENGTH, type BfdPacket, type BfdState, decodeBfd, writeBfd } from '../../lib/wire/bfd.ts';
-import type { BfdCounts, BfdReport } from './messages.ts';
+import type { BfdCounts, BfdHops, BfdReport } from './messages.ts';
 import { stepBfd } from './session.ts';
 import {
   type BfdEvent,
@@ -25,8 +25,9 @@ export interface EngineOptions {
   readonly multiplier: number;
   readonly clock: Clock;
   /** Sends one packet; `bytes` are only valid during the call. */
-  readonly send: (peer: Address, bytes: Uint8Array) => void;
+  readonly send: (peer: Address, hops: BfdHops, bytes: Uint8Array) => void;
   readonly changed: (from: BfdState, report: BfdReport) => void;
+  /** A session began, or what was negotiated for it is something else. */
   readonly negotiated: (report: BfdReport) => void;
   /** Calls back once the sockets have been read. */
   readonly afterReading: (callback: () => void) => void;
@@ -36,6 +37,7 @@ export interface EngineOptions {
 
 interface Member {
   readonly peer: Address;
+  readonly hops: BfdHops;
   session: BfdSession;
   timer: { readonly atMs: number; readonly cancel: () => void } | undefined;
   /** The verdict of silence waits for the sockets. */
@@ -55,37 +57,47 @@ export class BfdEngine {
     this.#options = options;
   }
 
-  get counts(): Omit<BfdCounts, 'sendErrors'> {
+  get counts(): Omit<BfdCounts, 'sendErrors' | 'refused'> {
     return { sent: this.#sent, received: this.#received, discarded: this.#discarded };
   }
 
-  /** Sessions with exactly these peers: new ones begin, others are told that they are switched off, and end. */
-  setPeers(addresses: readonly Address[]): void {
-    const wanted = new Set(addresses);
-    for (const [peer, member] of this.#byPeer) if (!wanted.has(peer)) this.#remove(member);
-    for (const peer of wanted) if (!this.#byPeer.has(peer)) this.#add(peer);
+  /** Whether the session with this peer is Up. */
+  isUp(peer: Address): boolean {
+    return this.#byPeer.get(peer)?.session.state === 'Up';
   }
 
-  /** A datagram that came from `peer` with TTL 255. */
-  receive(peer: Address, bytes: Uint8Array): void {
+  /**
+   * Sessions with exactly these peers: new ones begin, others are told that they are switched off, and end. A session that
+   * is Up stays of the kind that it is: its packets arrive.
+   */
+  setPeers(wanted: ReadonlyMap<Address, BfdHops>): void {
+    for (const [peer, member] of this.#byPeer) {
+      const hops = wanted.get(peer);
+      if (hops === undefined || (hops !== member.hops && member.session.state !== 'Up')) this.#remove(member);
+    }
+    for (const [peer, hops] of wanted) if (!this.#byPeer.has(peer)) this.#add(peer, hops);
+  }
+
+  /** A datagram that came from `peer` to the port of this kind, with a TTL that will do. */
+  receive(peer: Address, hops: BfdHops, bytes: Uint8Array): void {
     this.#received++;
     const packet = decodeBfd(bytes);
     const member = typeof packet === 'string' ? undefined : this.#memberOf(peer, packet);
-    if (typeof packet === 'string' || member === undefined) {
+    if (typeof packet === 'string' || member?.hops !== hops) {
       this.#discarded++;
       return;
     }
     this.#step(member, { type: 'packet', packet });
   }
 
-  /** RFC 5880 section 6.8.6: by Your Discriminator, and only without one by the address (RFC 5881 section 3). */
+  /** RFC 5880 section 6.8.6: by Your Discriminator, and only without one by the address (RFC 5881 section 3, RFC 5883 section 4). */
   #memberOf(peer: Address, { yourDiscriminator }: BfdPacket): Member | undefined {
     if (yourDiscriminator === 0) return this.#byPeer.get(peer);
     const member = this.#byDiscriminator.get(yourDiscriminator);
     return member?.peer === peer ? member : undefined;
   }
 
-  #add(peer: Address): void {
+  #add(peer: Address, hops: BfdHops): void {
     const { intervalMs, multiplier, clock, random } = this.#options;
     let discriminator = 0;
     while (discriminator === 0 || this.#byDiscriminator.has(discriminator)) {
@@ -93,9 +105,10 @@ export class BfdEngine {
     }
     const config = { intervalUs: intervalMs * 1000, multiplier, discriminator };
     const session = initialBfdSession(config, Math.floor(random() * 2 ** 32), clock.monotonicMs());
-    const member: Member = { peer, session, timer: undefined, waiting: false };
+    const member: Member = { peer, hops, session, timer: undefined, waiting: false };
     this.#byPeer.set(peer, member);
     this.#byDiscriminator.set(discriminator, member);
+    this.#options.negotiated(reportOf(member));
     this.#step(member, { type: 'timer' });
   }
 
@@ -113,7 +126,7 @@ export class BfdEngine {
     member.session = session;
     for (const effect of effects) {
       if (effect.type === 'changed') this.#options.changed(effect.from, reportOf(member));
-      else this.#send(member.peer, effect.packet);
+      else this.#send(member, effect.packet);
     }
     const sameIntervals =
       transmitIntervalUs(before) === transmitIntervalUs(session) &&
@@ -123,10 +136,10 @@ export class BfdEngine {
     this.#arm(member);
   }
 
-  #send(peer: Address, packet: BfdPacket): void {
+  #send({ peer, hops }: Member, packet: BfdPacket): void {
     this.#sent++;
     writeBfd(packet, this.#buffer);
-    this.#options.send(peer, this.#buffer);
+    this.#options.send(peer, hops, this.#buffer);
   }
 
   /** A timer that is set too early stays: it finds nothing due and is set anew. */
@@ -167,10 +180,11 @@ export class BfdEngine {
   }
 }
 
-function reportOf({ peer, session }: Member): BfdReport {
+function reportOf({ peer, hops, session }: Member): BfdReport {
   const { state, remoteState, diagnostic, remoteIndependent } = session;
   return {
     peer,
+    hops,
     state,
     remoteState,
     diagnostic: state === 'Up' ? BFD_DIAGNOSTIC.none : diagnostic,

@@ -1,4 +1,5 @@
-// BFD as the rest of bgpd sees it: peers in, "this one died, seen at" out. The sessions live in a thread (worker.ts).
+// BFD as the rest of bgpd sees it: peers in, "this one died, seen at" out, and the same of the links that lead to them. The
+// sessions live in a thread (worker.ts).
 //
 // A node whose thread cannot run (the port is taken) goes on without BFD and says so: stream end and hold timer remain.
 
@@ -25,6 +26,8 @@ export interface LivenessOptions extends BfdWorkerData {
   readonly log: Logger;
   /** A session changed; `detectedUnixUs` is the thread's stamp. */
   readonly changed: (from: BfdState, report: BfdReport, detectedUnixUs: bigint) => void;
+  /** The link to a peer lost its carrier, or has it again; stamped by the thread too. */
+  readonly carrier: (peer: Address, up: boolean, device: string, detectedUnixUs: bigint) => void;
   readonly counts: (counts: BfdCounts) => void;
 }
 
@@ -40,13 +43,14 @@ export class Liveness {
   readonly #histories = new Map<Address, BfdHistory>();
   readonly #ended: Promise<void>;
   #peers = '';
+  #offering: ReadonlySet<Address> = new Set();
   #status: LivenessStatus = { state: 'starting' };
 
   /** Starts the thread. */
   constructor(options: LivenessOptions) {
     this.#options = options;
-    const { address, intervalMs, multiplier } = options;
-    const workerData: BfdWorkerData = { address, intervalMs, multiplier };
+    const { address, intervalMs, multiplier, multihopLeastTtl } = options;
+    const workerData: BfdWorkerData = { address, intervalMs, multiplier, multihopLeastTtl };
     // A heap of its own that is small: its collections are short.
     const resourceLimits = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 };
     this.#worker = new Worker(SCRIPT, { workerData, name: 'bfd', resourceLimits });
@@ -69,13 +73,14 @@ export class Liveness {
     return [...this.#reports.values()].filter(({ state }) => state === 'Up').length;
   }
 
-  /** Peers that are to have a session from now on. */
-  setPeers(addresses: readonly Address[]): void {
-    const sorted = [...new Set(addresses)].sort();
+  /** Peers whose links are watched from now on; those for whom it says true are to have a session. */
+  setPeers(peers: ReadonlyMap<Address, boolean>): void {
+    const sorted = [...peers].sort(([a], [b]) => (a < b ? -1 : 1));
     if (sorted.join() === this.#peers) return;
     this.#peers = sorted.join();
-    for (const peer of this.#reports.keys()) if (!sorted.includes(peer)) this.#reports.delete(peer);
-    this.#say({ type: 'peers', addresses: sorted });
+    for (const peer of this.#reports.keys()) if (peers.get(peer) !== true) this.#reports.delete(peer);
+    this.#offering = new Set(sorted.flatMap(([peer, offers]) => (offers ? [peer] : [])));
+    this.#say({ type: 'peers', addresses: sorted.map(([peer]) => peer), offering: [...this.#offering] });
   }
 
   /** Tells the peers that BFD is switched off here, so that they do not take this node for dead; ends the thread. */
@@ -90,7 +95,7 @@ export class Liveness {
   }
 
   #take(event: BfdWorkerEvent): void {
-    const { log, changed, counts } = this.#options;
+    const { log, changed, counts, carrier } = this.#options;
     if (this.#status.state === 'stopped') return;
     switch (event.type) {
       case 'opened':
@@ -103,12 +108,15 @@ export class Liveness {
       case 'counts':
         counts(event.counts);
         break;
+      case 'carrier':
+        carrier(event.peer, event.up, event.device, event.detectedUnixUs);
+        break;
       case 'negotiated':
-        if (this.#reports.has(event.report.peer)) this.#reports.set(event.report.peer, event.report);
+        if (this.#offering.has(event.report.peer)) this.#reports.set(event.report.peer, event.report);
         break;
       case 'changed':
         // A session that ended here says a last word; it is of the past.
-        if (event.report.state === 'AdminDown') break;
+        if (event.report.state === 'AdminDown' || !this.#offering.has(event.report.peer)) break;
         this.#remember(event.from, event.report, event.detectedUnixUs);
         changed(event.from, event.report, event.detectedUnixUs);
         break;

@@ -5,25 +5,31 @@
 import type { Address } from '../../lib/net/address.ts';
 import type { BfdState } from '../../lib/wire/bfd.ts';
 
-/** UDP port of single-hop BFD (RFC 5881 section 4). */
-export const BFD_PORT = 3784;
+/** UDP ports by kind of session: single-hop (RFC 5881 section 4) and multihop (RFC 5883 section 5). */
+export const BFD_PORTS = { single: 3784, multi: 4784 } as const;
+
+/** `single`: the peer is on a link of this node. `multi`: there are routers in between. Both ends must take the same. */
+export type BfdHops = keyof typeof BFD_PORTS;
 
 export interface BfdWorkerData {
   /** Packets are received here and leave from here. */
   readonly address: Address;
   readonly intervalMs: number;
   readonly multiplier: number;
+  /** What arrives over routers with less is dropped. */
+  readonly multihopLeastTtl: number;
 }
 
 export type BfdCommand =
-  /** The peers that are to have a session; the sessions of others end. */
-  | { readonly type: 'peers'; readonly addresses: readonly Address[] }
+  /** The peers whose links are watched, and those of them that are to have a session; the sessions of others end. */
+  | { readonly type: 'peers'; readonly addresses: readonly Address[]; readonly offering: readonly Address[] }
   /** Tells every peer that we are switched off here (section 6.8.16), and ends. */
   | { readonly type: 'close' };
 
 /** One session, as it is after a change. */
 export interface BfdReport {
   readonly peer: Address;
+  readonly hops: BfdHops;
   readonly state: BfdState;
   readonly remoteState: BfdState;
   readonly diagnostic: number;
@@ -41,6 +47,8 @@ export interface BfdCounts {
   readonly received: number;
   /** Malformed, or for no session. */
   readonly discarded: number;
+  /** Dropped by the kernel before they could be received: the TTL was too low (or, should that ever be, no room). */
+  readonly refused: number;
 }
 
 export type BfdWorkerEvent =
@@ -53,6 +61,14 @@ export type BfdWorkerEvent =
       readonly report: BfdReport;
       readonly detectedUnixUs: bigint;
     }
-  /** Intervals were negotiated anew. */
+  /** The link that leads to a peer has lost its carrier, or has it again; stamped as `changed`. */
+  | {
+      readonly type: 'carrier';
+      readonly peer: Address;
+      readonly device: string;
+      readonly up: boolean;
+      readonly detectedUnixUs: bigint;
+    }
+  /** A session began, or its intervals were negotiated anew. */
   | { readonly type: 'negotiated'; readonly report: BfdReport }
   | { readonly type: 'counts'; readonly counts: BfdCounts };

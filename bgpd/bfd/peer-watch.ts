@@ -1,4 +1,4 @@
-// Joins BFD to the BGP peers: who gets a session, what a change does to theirs, what metrics and /status say of it.
+// Joins BFD, and the links, to the BGP peers: who gets a session, what a change does to theirs, what metrics and /status say.
 //
 // A peer gets one where its node record offers BFD and ours does. The sessions follow the peers that this node has, not the
 // registry: a record that an etcd has lost takes no protection away from a session that stands.
@@ -7,9 +7,10 @@ import type { Address } from '../../lib/net/address.ts';
 import type { Logger } from '../../lib/run/log.ts';
 import type { Metrics } from '../../lib/run/status-server.ts';
 import type { BfdState } from '../../lib/wire/bfd.ts';
-import { Liveness, type LivenessStatus } from './liveness.ts';
+import type { FaultKind } from '../causes.ts';
+import { Liveness, type LivenessOptions, type LivenessStatus } from './liveness.ts';
 import type { BfdCounts, BfdReport } from './messages.ts';
-import { reactionTo } from './reaction.ts';
+import { type BgpStanding, type Reaction, reactionTo, reactionToCarrier } from './reaction.ts';
 import type { BfdSettings } from './settings.ts';
 
 /** Names of the diagnostic codes (RFC 5880 section 4.1), in their order. */
@@ -25,15 +26,11 @@ const DIAGNOSTICS = [
   'reverse concatenated path down',
 ];
 
-/** This BFD shares the fate of the process that also is the control plane: we send the C bit clear. */
-const INDEPENDENT = false;
-
-export interface WatchedPeer {
+export interface WatchedPeer extends BgpStanding {
   readonly name: string;
   readonly address: Address;
   /** Its record offers BFD. */
   readonly bfd: boolean;
-  readonly established: boolean;
 }
 
 export interface PeerWatchOptions {
@@ -41,10 +38,12 @@ export interface PeerWatchOptions {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly peers: () => Iterable<WatchedPeer>;
-  /** The peer died at that time, by the thread's stamp. */
-  readonly end: (name: string, detail: string, detectedUnixUs: bigint) => void;
+  /** The peer died, or cannot be reached, since that time by the thread's stamp: its session and its stale routes go. */
+  readonly end: (name: string, kind: FaultKind, detail: string, detectedUnixUs: bigint) => void;
   /** The peer can be reached. */
   readonly dial: (name: string) => void;
+  /** Starts the thread; a test puts in something else. */
+  readonly open?: (options: LivenessOptions) => Pick<Liveness, keyof Liveness>;
 }
 
 export class PeerWatch {
@@ -52,7 +51,7 @@ export class PeerWatch {
   readonly #count: (counts: BfdCounts) => void;
   readonly #countDown: () => void;
   readonly #setUp: (up: number) => void;
-  #liveness: Liveness | undefined;
+  #liveness: Pick<Liveness, keyof Liveness> | undefined;
   #address: Address | undefined;
 
   constructor(options: PeerWatchOptions) {
@@ -83,13 +82,12 @@ export class PeerWatch {
     if (!this.#options.settings.enabled || address === this.#address) return;
     void this.#liveness?.stop();
     this.#address = address;
-    const { intervalMs, multiplier } = this.#options.settings;
-    this.#liveness = new Liveness({
-      address,
-      intervalMs,
-      multiplier,
-      log: this.#options.log,
+    const { settings, log, open = (options) => new Liveness(options) } = this.#options;
+    const { intervalMs, multiplier, multihopLeastTtl } = settings;
+    this.#liveness = open({
+      ...{ address, intervalMs, multiplier, multihopLeastTtl, log },
       changed: (from, report, detectedUnixUs) => this.#changed(from, report, detectedUnixUs),
+      carrier: (peer, up, device, detectedUnixUs) => this.#carrier(peer, up, device, detectedUnixUs),
       counts: this.#count,
     });
     this.follow();
@@ -97,8 +95,7 @@ export class PeerWatch {
 
   /** The peers may be others now. */
   follow(): void {
-    const offering = [...this.#options.peers()].filter(({ bfd }) => bfd);
-    this.#liveness?.setPeers(offering.map(({ address }) => address));
+    this.#liveness?.setPeers(new Map([...this.#options.peers()].map(({ address, bfd }) => [address, bfd])));
     this.#setUp(this.#liveness?.up ?? 0);
   }
 
@@ -111,6 +108,7 @@ export class PeerWatch {
       state: report?.state ?? 'Down',
       ...(report !== undefined && {
         remoteState: report.remoteState,
+        hops: report.hops,
         transmitIntervalMilliseconds: report.transmitIntervalMs,
         detectionTimeMilliseconds: report.detectionTimeMs,
       }),
@@ -127,21 +125,32 @@ export class PeerWatch {
   }
 
   #changed(from: BfdState, report: BfdReport, detectedUnixUs: bigint): void {
-    const { log, peers, end, dial } = this.#options;
     const { peer, state: to, remoteState, diagnostic, remoteIndependent } = report;
     this.#setUp(this.#liveness?.up ?? 0);
-    const member = [...peers()].find(({ address }) => address === peer);
     if (from === 'Up' && to === 'Down') this.#countDown();
+    const member = this.#memberAt(peer);
     if (member === undefined) return;
-    const { name, established } = member;
-    // No session keeps stale routes: there is no graceful restart in this speaker.
-    const standing = { established, keepsStale: false };
-    const change = { from, to, remoteState, independent: INDEPENDENT && remoteIndependent };
-    const reaction = reactionTo(change, standing);
-    const reason = DIAGNOSTICS[diagnostic];
+    const reaction = reactionTo({ from, to, remoteState, independent: remoteIndependent }, member);
+    const reason = DIAGNOSTICS[diagnostic] ?? `diagnostic ${diagnostic}`;
     if (to === 'Up' || from === 'Up')
-      log.info({ peer: name, address: peer, from, to, reason, reaction }, 'BFD session');
-    if (reaction === 'end') end(name, `${reason}`, detectedUnixUs);
-    else if (reaction === 'dial') dial(name);
+      this.#options.log.info({ peer: member.name, address: peer, from, to, reason, reaction }, 'BFD session');
+    this.#react(member, reaction, 'bfd-down', reason, detectedUnixUs);
+  }
+
+  #carrier(peer: Address, up: boolean, device: string, detectedUnixUs: bigint): void {
+    const member = this.#memberAt(peer);
+    if (member === undefined) return;
+    const reaction = reactionToCarrier(up, member);
+    this.#options.log.info({ peer: member.name, address: peer, device, up, reaction }, 'link to a peer');
+    this.#react(member, reaction, 'link-down', `the link ${device} has no carrier`, detectedUnixUs);
+  }
+
+  #memberAt(peer: Address): WatchedPeer | undefined {
+    return [...this.#options.peers()].find(({ address }) => address === peer);
+  }
+
+  #react({ name }: WatchedPeer, reaction: Reaction, kind: FaultKind, detail: string, detectedUnixUs: bigint): void {
+    if (reaction === 'dial') this.#options.dial(name);
+    else if (reaction !== 'none') this.#options.end(name, kind, detail, detectedUnixUs);
   }
 }

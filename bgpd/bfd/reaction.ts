@@ -1,4 +1,5 @@
-// What a change of a BFD session means to the BGP session with that peer (RFC 5882). Pure, and the only place that decides it.
+// What a change of a BFD session, or of the link to a peer, means to the BGP session with that peer (RFC 5882). Pure, and the
+// only place that decides it.
 //
 // BFD that was never Up says nothing (section 3.2: a peer may not run it, or something filters UDP); BFD that the peer
 // switched off says nothing either (section 3.2: AdminDown is no failure of the path).
@@ -9,7 +10,7 @@ export interface BfdChange {
   readonly from: BfdState;
   readonly to: BfdState;
   readonly remoteState: BfdState;
-  /** The C bit of both sides: BFD does not share the fate of the control plane. Never set by this implementation. */
+  /** The peer's C bit: its BFD does not share the fate of its control plane. Never set by this implementation. */
   readonly independent: boolean;
 }
 
@@ -32,5 +33,13 @@ export function reactionTo(change: BfdChange, { established, keepsStale }: BgpSt
   if (change.from !== 'Up' || change.remoteState === 'AdminDown') return 'none';
   if (established) return 'end';
   // Section 4.3.2: a BFD that restarts with its control plane says nothing of forwarding; the restart timer decides then.
+  // Only the peer's bit counts here: ours is about a restart of this node, which is there to see it.
   return keepsStale && change.independent ? 'drop-stale' : 'none';
+}
+
+/** The link that leads to the peer lost its carrier (`up` false), or has it again: nothing can be forwarded meanwhile. */
+export function reactionToCarrier(up: boolean, { established, keepsStale }: BgpStanding): Reaction {
+  if (up) return established ? 'none' : 'dial';
+  if (established) return 'end';
+  return keepsStale ? 'drop-stale' : 'none';
 }

@@ -8,6 +8,7 @@ export interface BfdSettings {
   readonly enabled: boolean;
   readonly intervalMs: number;
   readonly multiplier: number;
+  readonly multihopLeastTtl: number;
 }
 
 export const BFD_SETTINGS = {
@@ -20,6 +21,13 @@ export const BFD_SETTINGS = {
     "Between BFD packets, in both directions; the slower of two peers' values counts.",
   ),
   'bfd-multiplier': integer(3, 1, 255, 'packets', 'Lost BFD packets in a row after which this node is taken for dead.'),
+  'bfd-multihop-minimum-ttl': integer(
+    245,
+    1,
+    255,
+    'hops',
+    'TTL with which BFD packets from behind routers must arrive; they leave with 255, and each router takes 1.',
+  ),
 };
 
 /** The typed form of what was given. */
@@ -27,7 +35,12 @@ export function bfdSettings(values: {
   readonly bfd: boolean;
   readonly 'bfd-interval-milliseconds': number;
   readonly 'bfd-multiplier': number;
+  readonly 'bfd-multihop-minimum-ttl': number;
 }): BfdSettings {
-  const { bfd, 'bfd-interval-milliseconds': intervalMs, 'bfd-multiplier': multiplier } = values;
-  return { enabled: bfd, intervalMs, multiplier };
+  return {
+    enabled: values.bfd,
+    intervalMs: values['bfd-interval-milliseconds'],
+    multiplier: values['bfd-multiplier'],
+    multihopLeastTtl: values['bfd-multihop-minimum-ttl'],
+  };
 }

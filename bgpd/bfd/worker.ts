@@ -1,93 +1,142 @@
-// The BFD thread: its sockets, its timers, nothing else. What the main thread does, however long, delays nothing here.
-// It is started by liveness.ts alone; what it is given and says is in messages.ts.
+// The BFD thread: its sockets, its timers, the links, nothing else. What the main thread does, however long, delays nothing
+// here. It is started by liveness.ts alone; what it is given and says is in messages.ts.
 //
-// Receives on port 3784 of the node's address; the kernel drops what comes with a TTL below 255 (RFC 5881 section 5).
-// Sends from one port of 49152 to 65535 for all sessions (section 4; that it be another for each is a SHOULD, and would
-// cost a descriptor per peer).
+// Receives on ports 3784 and 4784 of the node's address; the kernel drops what comes from too far away (RFC 5881 section 5,
+// RFC 5883 section 5). Sends from one port of 49152 to 65535 for all sessions (section 4; that it be another for each is a
+// SHOULD, and would cost a descriptor per peer).
 
 import { createSocket, type Socket } from 'node:dgram';
 import { setPriority } from 'node:os';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
-import { openDatagramSocket } from '../../lib/kernel/datagram-socket.ts';
+import { droppedDatagrams, openDatagramSocket } from '../../lib/kernel/datagram-socket.ts';
 import { errnoName } from '../../lib/kernel/errno.ts';
+import type { Kernel } from '../../lib/kernel/kernel.ts';
+import { openKernel } from '../../lib/kernel/rtnetlink-kernel.ts';
 import { close } from '../../lib/kernel/syscalls.ts';
 import { makeThreadRealTime } from '../../lib/kernel/thread-priority.ts';
 import { type Address, familyOf, parseAddress } from '../../lib/net/address.ts';
 import { systemClock } from '../../lib/run/clock.ts';
 import { BfdEngine } from './engine.ts';
-import { BFD_PORT, type BfdCommand, type BfdWorkerData, type BfdWorkerEvent } from './messages.ts';
+import { BFD_PORTS, type BfdCommand, type BfdHops, type BfdWorkerData, type BfdWorkerEvent } from './messages.ts';
+import { Ways } from './ways.ts';
 
-const LEAST_TTL = 255;
+const SINGLE_HOP_LEAST_TTL = 255;
 const SOURCE_PORTS = { first: 49_152, count: 16_384 } as const;
 const PORT_TRIES = 64;
 const EADDRINUSE = 98;
 const COUNTS_EVERY_MS = 1_000;
 
+/** The ways to so many peers without BFD are asked for again with each count. */
+const DOUBTS_MAX = 100;
+
 /** Before all that computes: a packet late by one detection time is a false alarm. */
 const NICENESS = -15;
+
+interface Descriptors {
+  readonly single: number;
+  readonly multi: number;
+  readonly sender: number;
+}
 
 const port = parentPort as MessagePort;
 const say = (event: BfdWorkerEvent): void => port.postMessage(event);
 
-main(workerData as BfdWorkerData);
+main(workerData as BfdWorkerData).catch((error: unknown) => {
+  say({ type: 'refused', message: error instanceof Error ? error.message : String(error) });
+  port.close();
+});
 
-function main({ address, intervalMs, multiplier }: BfdWorkerData): void {
-  const descriptors = openBoth(address);
-  if (typeof descriptors === 'string') {
-    say({ type: 'refused', message: descriptors });
-    port.close();
-    return;
-  }
+async function main(data: BfdWorkerData): Promise<void> {
+  const { address } = data;
+  const descriptors = openAll(data);
+  if (typeof descriptors === 'string') throw new Error(descriptors);
   raisePriority();
-  const receiver = adopt(address, descriptors.receiver);
   const sender = adopt(address, descriptors.sender);
   let sendErrors = 0;
-  const engine = new BfdEngine({
+  const engine = openEngine(data, (peer, hops, bytes) => {
+    sender.send(Uint8Array.from(bytes), BFD_PORTS[hops], peer, (error) => {
+      if (error) sendErrors++;
+    });
+  });
+  const receivers = (['single', 'multi'] as const).map((hops) => {
+    const receiver = adopt(address, descriptors[hops]);
+    receiver.on('message', (bytes, { address: from }) => {
+      const peer = parseAddress(from);
+      if (peer !== undefined) engine.receive(peer, hops, bytes);
+    });
+    return receiver;
+  });
+  const kernel = openKernel();
+  let offering: readonly Address[] = [];
+  const follow = (): void => {
+    const { hops } = ways;
+    engine.setPeers(new Map([...hops].filter(([peer]) => offering.includes(peer))));
+  };
+  const ways = openWays(kernel, follow);
+  const counting = setInterval(() => {
+    const refused = droppedDatagrams(descriptors.single) + droppedDatagrams(descriptors.multi);
+    say({ type: 'counts', counts: { ...engine.counts, sendErrors, refused } });
+    void ways.look(offering.filter((peer) => !engine.isUp(peer)).slice(0, DOUBTS_MAX));
+  }, COUNTS_EVERY_MS);
+  port.on('message', (command: BfdCommand) => {
+    if (command.type === 'peers') {
+      offering = command.offering;
+      ways.setPeers(command.addresses);
+      // Those that are no more end at once; the ways to those that are new are asked for first.
+      follow();
+      return;
+    }
+    engine.setPeers(new Map());
+    clearInterval(counting);
+    for (const receiver of receivers) receiver.close();
+    // What was sent last is out before it closes.
+    setImmediate(() => sender.close());
+    kernel.close().catch(() => undefined);
+    port.close();
+  });
+  await ways.start();
+  say({ type: 'opened' });
+}
+
+function openEngine(
+  { intervalMs, multiplier }: BfdWorkerData,
+  send: (peer: Address, hops: BfdHops, bytes: Uint8Array) => void,
+): BfdEngine {
+  return new BfdEngine({
     intervalMs,
     multiplier,
     clock: systemClock,
-    send(peer, bytes) {
-      sender.send(Uint8Array.from(bytes), BFD_PORT, peer, (error) => {
-        if (error) sendErrors++;
-      });
-    },
+    send,
     changed: (from, report) => say({ type: 'changed', from, report, detectedUnixUs: systemClock.unixMicros() }),
     negotiated: (report) => say({ type: 'negotiated', report }),
     afterReading: (callback) => void setImmediate(callback),
     random: Math.random,
   });
-  receiver.on('message', (bytes, { address: from }) => {
-    const peer = parseAddress(from);
-    if (peer !== undefined) engine.receive(peer, bytes);
-  });
-  const counting = setInterval(
-    () => say({ type: 'counts', counts: { ...engine.counts, sendErrors } }),
-    COUNTS_EVERY_MS,
-  );
-  port.on('message', (command: BfdCommand) => {
-    engine.setPeers(command.type === 'peers' ? command.addresses : []);
-    if (command.type === 'peers') return;
-    clearInterval(counting);
-    receiver.close();
-    // What was sent last is out before it closes.
-    setImmediate(() => sender.close());
-    port.close();
-  });
-  say({ type: 'opened' });
 }
 
-/** The two descriptors, or what is in the way. */
-function openBoth(address: Address): { readonly receiver: number; readonly sender: number } | string {
-  const receiver = openDatagramSocket(address, BFD_PORT, LEAST_TTL);
-  if (receiver < 0) return `cannot receive on ${address} port ${BFD_PORT}: ${errnoName(-receiver)}`;
-  let code = -EADDRINUSE;
-  for (let tries = 0; tries < PORT_TRIES && code === -EADDRINUSE; tries++) {
-    const sourcePort = SOURCE_PORTS.first + Math.floor(Math.random() * SOURCE_PORTS.count);
-    code = openDatagramSocket(address, sourcePort, 0);
+function openWays(kernel: Kernel, changed: () => void): Ways {
+  const carrier = (peer: Address, up: boolean, device: string, detectedUnixUs: bigint): void =>
+    say({ type: 'carrier', peer, up, device, detectedUnixUs });
+  return new Ways({ kernel, clock: systemClock, changed, carrier });
+}
+
+/** The descriptors, or what is in the way. */
+function openAll({ address, multihopLeastTtl }: BfdWorkerData): Descriptors | string {
+  const single = openDatagramSocket(address, BFD_PORTS.single, SINGLE_HOP_LEAST_TTL);
+  if (single < 0) return `cannot receive on ${address} port ${BFD_PORTS.single}: ${errnoName(-single)}`;
+  const multi = openDatagramSocket(address, BFD_PORTS.multi, multihopLeastTtl);
+  if (multi < 0) {
+    close(single);
+    return `cannot receive on ${address} port ${BFD_PORTS.multi}: ${errnoName(-multi)}`;
   }
-  if (code >= 0) return { receiver, sender: code };
-  close(receiver);
-  return `cannot send from ${address}: ${errnoName(-code)}`;
+  let sender = -EADDRINUSE;
+  for (let tries = 0; tries < PORT_TRIES && sender === -EADDRINUSE; tries++) {
+    const sourcePort = SOURCE_PORTS.first + Math.floor(Math.random() * SOURCE_PORTS.count);
+    sender = openDatagramSocket(address, sourcePort, 0);
+  }
+  if (sender >= 0) return { single, multi, sender };
+  for (const fd of [single, multi]) close(fd);
+  return `cannot send from ${address}: ${errnoName(-sender)}`;
 }
 
 /** The descriptor as a socket of the event loop. Peers are addresses: nothing is looked up. */

@@ -51,6 +51,16 @@ export function notification(kind: keyof typeof NOTIFICATION, text = ''): Notifi
   return { ...NOTIFICATION[kind], text: cutText(text) };
 }
 
+/** Whether it is of this kind, whatever its text. */
+export function isNotification({ code, subcode }: Notification, kind: keyof typeof NOTIFICATION): boolean {
+  return code === NOTIFICATION[kind].code && subcode === NOTIFICATION[kind].subcode;
+}
+
+/** Whether it ends a session for another reason than an error: code 6 (RFC 4486). */
+export function isCease({ code }: Notification): boolean {
+  return code === NOTIFICATION.peerDeconfigured.code;
+}
+
 /** The longest head of `text` that fits into a notification. */
 export function cutText(text: string): string {
   const bytes = new TextEncoder().encodeInto(text, new Uint8Array(NOTIFICATION_TEXT_MAX_BYTES));

@@ -32,7 +32,7 @@ class End {
       intervalMs,
       multiplier,
       clock,
-      send: (peer, bytes) => link.carry(own, peer, Uint8Array.from(bytes)),
+      send: (peer, _, bytes) => link.carry(own, peer, Uint8Array.from(bytes)),
       changed: (from, report) => this.changes.push({ atMs: clock.monotonicMs(), from, report }),
       negotiated: () => undefined,
       afterReading: (callback) => void clock.after(0, callback),
@@ -70,13 +70,13 @@ class Link {
     const nowMs = this.clock.monotonicMs();
     const atMs = Math.max(nowMs + this.delayMs * this.random(), this.reorders ? 0 : (this.#lastAtMs.get(to) ?? 0));
     this.#lastAtMs.set(to, atMs);
-    this.clock.after(atMs - nowMs, () => this.ends.get(to)?.engine.receive(from, bytes));
+    this.clock.after(atMs - nowMs, () => this.ends.get(to)?.engine.receive(from, 'single', bytes));
   }
 
   join(own: Address, peer: Address, intervalMs: number, multiplier: number): End {
     const end = new End(this, own, intervalMs, multiplier);
     this.ends.set(own, end);
-    end.engine.setPeers([peer]);
+    end.engine.setPeers(new Map([[peer, 'single']]));
     return end;
   }
 }
@@ -147,7 +147,7 @@ test('one end starts anew: seen, and Up again with its new discriminator', () =>
       link.join(B, A, 300, 3);
       link.clock.advance(UP_WITHIN_MS);
       expect(a.state).toBe('Up');
-      link.ends.get(B)?.engine.setPeers([]);
+      link.ends.get(B)?.engine.setPeers(new Map());
       expect(link.clock.pending).toBeGreaterThan(0);
       link.clock.advance(awayMs);
       expect(a.state).not.toBe(awayMs > 2 ? 'Up' : 'AdminDown');

@@ -3,7 +3,8 @@
 //   [ ghl<pid>x<n>r1  192.0.2.1  etcd, felix ] v2 ──veth── ul [ ..r2  192.0.2.2 ]
 //                                              v3 ──veth── ul [ ..r3  192.0.2.3 ]
 //
-// Addresses are on the loopback, so that a cable can be cut without taking one away. flanneld is played by whoever uses
+// Addresses are on the loopback, so that a cable can be cut without taking one away. `joinOverFirst` makes the first node a
+// router between two others. flanneld is played by whoever uses
 // this: its groups lead to the other node's address over the cable. Unix sockets reach across namespaces.
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
@@ -41,6 +42,7 @@ export interface PeerView {
   readonly bfd: {
     readonly state: string;
     readonly remoteState?: string;
+    readonly hops?: string;
     readonly detectionTimeMilliseconds?: number;
     readonly downs: number;
     readonly lastDown?: string;
@@ -80,6 +82,13 @@ export class LivenessRig {
     const node = this.nodes[number - 1];
     if (node === undefined) throw new Error(`there is no node ${number}`);
     return node;
+  }
+
+  /** Lets these two, neither of them the first node, reach each other over it: a TTL of 255 arrives as 254. */
+  async joinOverFirst(a: RigNode, b: RigNode): Promise<void> {
+    await this.node(1).run('sysctl -q -w net.ipv4.ip_forward=1');
+    await a.ip(`route add ${b.address}/32 via 192.0.2.1 dev ul onlink src ${a.address}`);
+    await b.ip(`route add ${a.address}/32 via 192.0.2.1 dev ul onlink src ${b.address}`);
   }
 
   /** Writes a key of etcd. */
@@ -240,6 +249,25 @@ export class RigNode {
 
   async mend(): Promise<void> {
     await this.run('nft delete table inet cut');
+  }
+
+  /** Takes down this end of the cable to the first node, which takes the carrier from the other end; or both are back. */
+  async setCable(up: boolean): Promise<void> {
+    await this.ip(`link set ul ${up ? 'up' : 'down'}`);
+    if (up) await this.ip(`route replace 192.0.2.1/32 dev ul src ${this.address}`);
+  }
+
+  /** Sends a datagram from here with this TTL. */
+  async sendDatagram(to: Address, port: number, ttl: number): Promise<void> {
+    const send = `s.setTTL(${ttl}); s.send('no BFD', ${port}, '${to}', () => s.close())`;
+    const script = `const s = require('dgram').createSocket('udp4'); s.bind(0, '${this.address}', () => { ${send} })`;
+    await execute('ip', ['netns', 'exec', this.namespace, process.execPath, '-e', script]);
+  }
+
+  /** Value of a metric of bgpd, by its whole name. */
+  async metric(name: string): Promise<number> {
+    const line = (await this.http('/metrics')).split('\n').find((each) => each.startsWith(`${name} `));
+    return Number(line?.slice(name.length));
   }
 
   async peers(): Promise<readonly PeerView[]> {

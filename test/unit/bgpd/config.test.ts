@@ -25,7 +25,7 @@ test('defaults', () => {
     gracefulRestartFor: 'announced',
     isReflector: false,
     clusterId: undefined,
-    bfd: { enabled: true, intervalMs: 300, multiplier: 3 },
+    bfd: { enabled: true, intervalMs: 300, multiplier: 3, multihopLeastTtl: 245 },
     maximumPaths: 16,
     tls: undefined,
     syncWaitMs: 5_000,

@@ -3,7 +3,7 @@
 
 import { beforeEach, expect, test } from 'vitest';
 import { BfdEngine } from '../../../../bgpd/bfd/engine.ts';
-import type { BfdReport } from '../../../../bgpd/bfd/messages.ts';
+import type { BfdHops, BfdReport } from '../../../../bgpd/bfd/messages.ts';
 import { type Address, address } from '../../../../lib/net/address.ts';
 import { BFD_LENGTH, type BfdPacket, type BfdState, decodeBfd, writeBfd } from '../../../../lib/wire/bfd.ts';
 import { FakeClock } from '../../../fakes/fake-clock.ts';
@@ -13,7 +13,7 @@ const B = address('2001:db8::2');
 
 let clock: FakeClock;
 let engine: BfdEngine;
-let sent: { readonly peer: Address; readonly packet: BfdPacket }[];
+let sent: { readonly peer: Address; readonly hops: BfdHops; readonly packet: BfdPacket }[];
 let changes: { readonly from: BfdState; readonly report: BfdReport }[];
 /** What lies in the socket, unread. */
 let unread: Uint8Array[];
@@ -28,18 +28,22 @@ beforeEach(() => {
     intervalMs: 100,
     multiplier: 3,
     clock,
-    send: (peer, bytes) => sent.push({ peer, packet: decodeBfd(bytes) as BfdPacket }),
+    send: (peer, hops, bytes) => sent.push({ peer, hops, packet: decodeBfd(bytes) as BfdPacket }),
     changed: (from, report) => changes.push({ from, report }),
     negotiated: () => undefined,
     afterReading: (callback) =>
       void clock.after(0, () => {
         const next = unread.shift();
-        if (next !== undefined) engine.receive(A, next);
+        if (next !== undefined) engine.receive(A, 'single', next);
         callback();
       }),
     random: () => (numbers = (numbers + 0.317) % 1),
   });
 });
+
+function single(...peers: readonly Address[]): Map<Address, BfdHops> {
+  return new Map(peers.map((peer) => [peer, 'single']));
+}
 
 function bytesOf(state: BfdState, yourDiscriminator: number): Uint8Array {
   const bytes = new Uint8Array(BFD_LENGTH);
@@ -54,12 +58,12 @@ function discriminatorFor(peer: Address): number {
 }
 
 function bringUp(peer: Address): void {
-  engine.receive(peer, bytesOf('Down', 0));
-  engine.receive(peer, bytesOf('Init', discriminatorFor(peer)));
+  engine.receive(peer, 'single', bytesOf('Down', 0));
+  engine.receive(peer, 'single', bytesOf('Init', discriminatorFor(peer)));
 }
 
 test('each peer has a session and a discriminator of its own; a packet goes to the one that it names', () => {
-  engine.setPeers([A, B]);
+  engine.setPeers(single(A, B));
   expect(discriminatorFor(A)).not.toBe(discriminatorFor(B));
   bringUp(A);
   expect(changes.map(({ report }) => [report.peer, report.state])).toEqual([
@@ -69,16 +73,16 @@ test('each peer has a session and a discriminator of its own; a packet goes to t
 });
 
 test('malformed, of a stranger, or with the discriminator of another session: discarded and counted', () => {
-  engine.setPeers([A, B]);
-  engine.receive(A, new Uint8Array(3));
-  engine.receive(address('192.0.2.9'), bytesOf('Down', 0));
-  engine.receive(A, bytesOf('Init', discriminatorFor(B)));
+  engine.setPeers(single(A, B));
+  engine.receive(A, 'single', new Uint8Array(3));
+  engine.receive(address('192.0.2.9'), 'single', bytesOf('Down', 0));
+  engine.receive(A, 'single', bytesOf('Init', discriminatorFor(B)));
   expect(engine.counts).toMatchObject({ received: 3, discarded: 3 });
   expect(changes).toEqual([]);
 });
 
 test('silence is seen when the detection time is over', () => {
-  engine.setPeers([A]);
+  engine.setPeers(single(A));
   bringUp(A);
   clock.advance(299);
   expect(changes.at(-1)?.report.state).toBe('Up');
@@ -87,7 +91,7 @@ test('silence is seen when the detection time is over', () => {
 });
 
 test('the thread stood still: what arrived meanwhile counts before the verdict', () => {
-  engine.setPeers([A]);
+  engine.setPeers(single(A));
   bringUp(A);
   clock.stall(1_000);
   unread.push(bytesOf('Up', discriminatorFor(A)), bytesOf('Up', discriminatorFor(A)));
@@ -98,12 +102,37 @@ test('the thread stood still: what arrived meanwhile counts before the verdict',
 });
 
 test('a peer that is dropped is told so, and its packets are a stranger from then on', () => {
-  engine.setPeers([A]);
+  engine.setPeers(single(A));
   bringUp(A);
-  engine.setPeers([]);
+  engine.setPeers(single());
   expect(sent.at(-1)?.packet).toMatchObject({ state: 'AdminDown', diagnostic: 7 });
   const before = sent.length;
-  engine.receive(A, bytesOf('Up', discriminatorFor(A)));
+  engine.receive(A, 'single', bytesOf('Up', discriminatorFor(A)));
   clock.advance(10_000);
   expect([sent.length, engine.counts.discarded, clock.pending]).toEqual([before, 1, 0]);
+});
+
+test('a packet to the port of the other kind is for no session', () => {
+  engine.setPeers(new Map([[A, 'multi']]));
+  engine.receive(A, 'single', bytesOf('Down', 0));
+  engine.receive(A, 'single', bytesOf('Init', discriminatorFor(A)));
+  expect([engine.counts.discarded, changes]).toEqual([2, []]);
+  engine.receive(A, 'multi', bytesOf('Down', 0));
+  expect(changes.at(-1)?.report).toMatchObject({ hops: 'multi', state: 'Init' });
+  expect(new Set(sent.map(({ hops }) => hops))).toEqual(new Set(['multi']));
+});
+
+test('the way to a peer is of another kind now: a session that is Up stays, one that is not begins anew', () => {
+  engine.setPeers(single(A, B));
+  bringUp(A);
+  engine.setPeers(
+    new Map([
+      [A, 'multi'],
+      [B, 'multi'],
+    ]),
+  );
+  engine.receive(A, 'single', bytesOf('Up', discriminatorFor(A)));
+  expect([engine.isUp(A), engine.isUp(B)]).toEqual([true, false]);
+  expect(sent.findLast(({ peer }) => peer === A)?.hops).toBe('single');
+  expect(sent.findLast(({ peer }) => peer === B)).toMatchObject({ hops: 'multi', packet: { state: 'Down' } });
 });

@@ -2,7 +2,7 @@
 // That the session then really ends is shown in test/topology/bgpd-bfd.test.ts.
 
 import { expect, test } from 'vitest';
-import { reactionTo } from '../../../../bgpd/bfd/reaction.ts';
+import { reactionTo, reactionToCarrier } from '../../../../bgpd/bfd/reaction.ts';
 
 const RUNNING = { established: true, keepsStale: false };
 const DOWN = { established: false, keepsStale: false };
@@ -19,4 +19,14 @@ test.each([
   ['a BFD that would outlive a restart', 'Up', 'Down', 'Down', true, RESTARTING, 'drop-stale'],
 ] as const)('%s', (_, from, to, remoteState, independent, standing, reaction) => {
   expect(reactionTo({ from, to, remoteState, independent }, standing)).toBe(reaction);
+});
+
+test.each([
+  ['the link is gone: the session ends', false, RUNNING, 'end'],
+  ['the link is gone under a peer that restarts: its stale routes go', false, RESTARTING, 'drop-stale'],
+  ['the link is gone and there was nothing', false, DOWN, 'none'],
+  ['the link is back: dial', true, DOWN, 'dial'],
+  ['the link is back under a session that did not notice: nothing', true, RUNNING, 'none'],
+] as const)('%s', (_, up, standing, reaction) => {
+  expect(reactionToCarrier(up, standing)).toBe(reaction);
 });

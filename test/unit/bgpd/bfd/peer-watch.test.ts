@@ -1,0 +1,79 @@
+// What bgpd does with what the BFD thread says, peer by peer; the thread is played. The real one: test/topology/bgpd-bfd.test.ts.
+
+import { pino } from 'pino';
+import { beforeEach, expect, test } from 'vitest';
+import type { LivenessOptions } from '../../../../bgpd/bfd/liveness.ts';
+import type { BfdReport } from '../../../../bgpd/bfd/messages.ts';
+import { PeerWatch, type WatchedPeer } from '../../../../bgpd/bfd/peer-watch.ts';
+import { address } from '../../../../lib/net/address.ts';
+import { Metrics } from '../../../../lib/run/status-server.ts';
+
+const PEER = address('192.0.2.2');
+const SEEN_UNIX_US = 1_700_000_000_000_000n;
+
+let thread: LivenessOptions;
+let peer: WatchedPeer;
+let done: string[];
+
+beforeEach(() => {
+  peer = { name: 'node2', address: PEER, bfd: true, established: true, keepsStale: false };
+  done = [];
+  const watch = new PeerWatch({
+    settings: { enabled: true, intervalMs: 300, multiplier: 3, multihopLeastTtl: 245 },
+    log: pino({ level: 'silent' }),
+    metrics: new Metrics('bgpd'),
+    peers: () => [peer],
+    end: (name, kind, detail, atUnixUs) => done.push(`end ${name} ${kind} ${detail} ${atUnixUs === SEEN_UNIX_US}`),
+    dial: (name) => done.push(`dial ${name}`),
+    open: (options) => {
+      thread = options;
+      return {
+        status: { state: 'running' },
+        up: 0,
+        session: () => ({ report: undefined, history: { downs: 0 } }),
+        setPeers: () => undefined,
+        stop: async () => undefined,
+      };
+    },
+  });
+  watch.start(address('192.0.2.1'));
+});
+
+function goesDown(remoteIndependent: boolean): void {
+  const states = { state: 'Down', remoteState: 'Down', diagnostic: 1 } as const;
+  const numbers = { transmitIntervalMs: 300, detectionTimeMs: 900 };
+  const report: BfdReport = { peer: PEER, hops: 'single', ...states, remoteIndependent, ...numbers };
+  thread.changed('Up', report, SEEN_UNIX_US);
+}
+
+test('BFD says Down: the session ends, with the time of the thread', () => {
+  goesDown(false);
+  expect(done).toEqual(['end node2 bfd-down detection time expired true']);
+});
+
+test('the peer restarts and its BFD with it (C bit clear): its stale routes stay', () => {
+  peer = { ...peer, established: false, keepsStale: true };
+  goesDown(false);
+  expect(done).toEqual([]);
+});
+
+test('the peer restarts and its BFD, which does not share that fate (C bit set), says Down: its stale routes go', () => {
+  peer = { ...peer, established: false, keepsStale: true };
+  goesDown(true);
+  expect(done).toEqual(['end node2 bfd-down detection time expired true']);
+});
+
+test('the C bit means nothing where no routes are kept', () => {
+  peer = { ...peer, established: false };
+  goesDown(true);
+  expect(done).toEqual([]);
+});
+
+test('carrier goes: the session ends, or the stale routes go; it is back: dialled at once', () => {
+  thread.carrier(PEER, false, 'eth0', SEEN_UNIX_US);
+  peer = { ...peer, established: false, keepsStale: true };
+  thread.carrier(PEER, false, 'eth0', SEEN_UNIX_US);
+  thread.carrier(PEER, true, 'eth0', SEEN_UNIX_US);
+  const end = 'end node2 link-down the link eth0 has no carrier true';
+  expect(done).toEqual([end, end, 'dial node2']);
+});
