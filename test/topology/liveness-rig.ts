@@ -3,9 +3,9 @@
 //   [ ghl<pid>x<n>r1  192.0.2.1  etcd, felix ] v2 ──veth── ul [ ..r2  192.0.2.2 ]
 //                                              v3 ──veth── ul [ ..r3  192.0.2.3 ]
 //
-// Addresses are on the loopback, so that a cable can be cut without taking one away. `joinOverFirst` makes the first node a
-// router between two others. flanneld is played by whoever uses
-// this: its groups lead to the other node's address over the cable. Unix sockets reach across namespaces.
+// Overlay routes lead into a tunnel device, which has its carrier whatever happens to the cables: only BIRD's do otherwise.
+// Addresses are on the loopback, so that a cable can be cut without taking one away. flanneld is played by whoever uses this:
+// its groups lead to the other node's address over the device. Unix sockets reach across namespaces.
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
@@ -27,6 +27,7 @@ import { EtcdProcess } from './etcd-process.ts';
 const execute = promisify(execFile);
 const SILENT = pino({ level: 'silent' });
 const LOCAL_GROUP = 1;
+const TUNNEL = 'flannel.1';
 const OUTPUT_MAX = 64 << 10;
 /** Processes start slowly on a busy machine. */
 const START = { timeoutMs: 30_000, intervalMs: 20 };
@@ -48,6 +49,19 @@ export interface PeerView {
     readonly lastDown?: string;
     readonly whyDown?: string;
   };
+}
+
+/** What a test wants to see of felix's line on a change of the FIB: of what cause, and how long each stage took. */
+export interface FibChange {
+  readonly cause?: string;
+  readonly kind?: string;
+  readonly routesPut: number;
+  readonly routesDeleted: number;
+  readonly nexthopsPut: number;
+  readonly ribUs?: number;
+  readonly feedUs?: number;
+  readonly kernelUs?: number;
+  readonly totalUs?: number;
 }
 
 export class LivenessRig {
@@ -106,7 +120,12 @@ export class LivenessRig {
   async #cable({ number, namespace, address: own }: RigNode): Promise<void> {
     const first = this.node(1).namespace;
     await execute('ip', ['netns', 'add', namespace]);
-    const lines = [`-n ${namespace} link set lo up`, `-n ${namespace} address add ${own}/32 dev lo`];
+    const lines = [
+      `-n ${namespace} link set lo up`,
+      `-n ${namespace} address add ${own}/32 dev lo`,
+      `-n ${namespace} link add ${TUNNEL} type vxlan id 1 dstport 8472 nolearning`,
+      `-n ${namespace} link set ${TUNNEL} up`,
+    ];
     if (number > 1) {
       lines.push(
         `-n ${namespace} link add ul type veth peer name v${number} netns ${first}`,
@@ -154,6 +173,12 @@ export class RigNode {
     return this.#output;
   }
 
+  /** felix's lines on changes of the FIB, as far as they are not too long ago. */
+  get fibChanges(): readonly FibChange[] {
+    const lines = this.#output.split('\n').filter((line) => /^{.*"fib changed"}$/.test(line));
+    return lines.map((line) => JSON.parse(line) as FibChange);
+  }
+
   get pid(): number | undefined {
     return this.#bgpd?.pid;
   }
@@ -167,7 +192,7 @@ export class RigNode {
     await this.makeRunFolder();
     const own = { id: LOCAL_GROUP, local: true, node: this.name, endpoint: this.address };
     this.flanneld.setGroup({ ...own, kind: 'blackhole', nextHops: [] });
-    for (const other of others) this.#setWay(other);
+    for (const other of others) this.setWay(other, true);
     this.flanneld.setRoutes(LOCAL_GROUP, routes);
     this.flanneld.markInSync();
     const socketPath = feedSocketPath(this.runFolder, 'flanneld');
@@ -181,6 +206,14 @@ export class RigNode {
       onChange: (_, cause) => this.onChange(cause),
       onState: () => undefined,
     });
+  }
+
+  /** What the played flanneld says of the way to another node: there is one, or none, because of `cause`. */
+  setWay(other: RigNode, isUsable: boolean, cause?: Cause): void {
+    const hop = { gateway: other.address, device: TUNNEL, onlink: true, weight: 1 };
+    const nextHops = isUsable ? [hop] : [];
+    const group = { id: 100 + other.number, kind: 'unicast', nextHops, local: false } as const;
+    this.flanneld.setGroup({ ...group, node: other.name, endpoint: other.address }, cause);
   }
 
   /** Starts bgpd, with the flags of before where none are given. */
@@ -304,18 +337,6 @@ export class RigNode {
     await Promise.all([...this.#children].map((child) => endChild(child, 'SIGKILL')));
     this.#client?.close();
     await this.#server?.close();
-  }
-
-  #setWay(other: RigNode): void {
-    const device = this.number === 1 ? `v${other.number}` : 'ul';
-    this.flanneld.setGroup({
-      id: 100 + other.number,
-      kind: 'unicast',
-      nextHops: [{ gateway: other.address, device, onlink: true, weight: 1 }],
-      local: false,
-      node: other.name,
-      endpoint: other.address,
-    });
   }
 }
 

@@ -1,4 +1,5 @@
-// What bgpd does with what the BFD thread says, peer by peer; the thread is played. The real one: test/topology/bgpd-bfd.test.ts.
+// What bgpd does with what the BFD thread says, peer by peer; the thread is played.
+// The real one is in test/topology/bgpd-bfd.test.ts.
 
 import { pino } from 'pino';
 import { beforeEach, expect, test } from 'vitest';

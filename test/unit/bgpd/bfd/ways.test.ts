@@ -1,4 +1,5 @@
-// Which link leads to which peer, straight or over routers, and what the loss of a carrier is to whom; over the fake kernel.
+// Which link leads to which peer, straight or over routers, and what the loss of a carrier is to whom.
+// Over the fake kernel: a link that is added again in another state stands for a cable that is pulled.
 
 import { beforeEach, expect, test } from 'vitest';
 import { Ways } from '../../../../bgpd/bfd/ways.ts';
