@@ -3,6 +3,8 @@
 // `publish` takes the peers that may have changed, as they are now, and edits the feed until it says that of them. A
 // peer's routes over different next hops (IPv4 and IPv6 inside, DirectRouting for one of them) are groups of their own;
 // ids stay the same for as long as the peer is known, so that a changed next hop is one message.
+//
+// While the underlay link has no carrier no peer can be reached: the groups stay, with their routes, and have no next hops.
 
 import type { Cause, FeedNextHop } from '../lib/feed/feed.ts';
 import type { FeedTable } from '../lib/feed/feed-table.ts';
@@ -18,14 +20,26 @@ const OWN_GROUP = 1;
 /** What happened to a lease, as it stands in a cause. */
 export type LeaseEvent = 'lease-added' | 'lease-changed' | 'lease-removed';
 
+/** What happened to the underlay link. */
+type LinkEvent = 'link-down' | 'link-up';
+
+/** What was last said of one group. */
+interface OfferedGroup {
+  readonly id: number;
+  readonly prefixes: readonly Prefix[];
+  /** Those that it has while the link has carrier. */
+  readonly nextHops: readonly FeedNextHop[];
+}
+
 export class LeaseFeed {
   readonly #table: FeedTable;
   readonly #clock: Clock;
   /** By etcd key: the last event of this lease that is not in the feed yet. */
   readonly #causes = new Map<string, Cause>();
   /** By `<etcd key> <family>`. */
-  readonly #groups = new Map<string, { readonly id: number; readonly prefixes: readonly Prefix[] }>();
+  readonly #groups = new Map<string, OfferedGroup>();
   #nextGroup = OWN_GROUP + 1;
+  #hasCarrier = true;
   #causeCount = 0;
 
   constructor(table: FeedTable, clock: Clock) {
@@ -52,8 +66,18 @@ export class LeaseFeed {
 
   /** Stamps what was just seen of a lease; the next change of its routes carries it. */
   note(key: string, kind: LeaseEvent): void {
-    const id = `flanneld-${process.pid}-${++this.#causeCount}`;
-    this.#causes.set(key, { id, kind, detectedUnixUs: this.#clock.unixMicros(), decidedUnixUs: 0n });
+    this.#causes.set(key, this.#newCause(kind));
+  }
+
+  /** The underlay link lost its carrier, or has it again: every group has no next hops, or its own. */
+  setCarrier(hasCarrier: boolean): void {
+    if (hasCarrier === this.#hasCarrier) return;
+    this.#hasCarrier = hasCarrier;
+    const cause = this.#decided(this.#newCause(hasCarrier ? 'link-up' : 'link-down'));
+    for (const { id, nextHops } of this.#groups.values()) {
+      const group = this.#table.groups.get(id);
+      if (group !== undefined) this.#table.setGroup({ ...group, nextHops: hasCarrier ? nextHops : [] }, cause);
+    }
   }
 
   /** The peers of these leases, by etcd key, are now this; `undefined` for one that is gone. */
@@ -74,7 +98,9 @@ export class LeaseFeed {
   }
 
   #remove(name: string): void {
-    const { id, prefixes } = this.#groups.get(name) ?? { id: 0, prefixes: [] };
+    const held = this.#groups.get(name);
+    if (held === undefined) return;
+    const { id, prefixes } = held;
     const cause = this.#causeOf(name);
     this.#table.withdraw(
       prefixes.filter((prefix) => this.#table.groupOf(prefix) === id),
@@ -89,7 +115,8 @@ export class LeaseFeed {
     const id = before?.id ?? this.#nextGroup++;
     const prefixes = routes.map(({ subnet }) => subnet);
     const nextHops = distinct(routes.map(({ hop }) => hop));
-    const group = { id, kind: 'unicast', nextHops, local: false, node: nameOf(lease) } as const;
+    const usable = this.#hasCarrier ? nextHops : [];
+    const group = { id, kind: 'unicast', nextHops: usable, local: false, node: nameOf(lease) } as const;
     const cause = this.#causeOf(name);
     const changed = this.#table.setGroup({ ...group, ...(endpoint && { endpoint }) }, cause);
     this.#table.setRoutes(id, prefixes, cause);
@@ -98,7 +125,7 @@ export class LeaseFeed {
       gone.filter((prefix) => this.#table.groupOf(prefix) === id),
       cause,
     );
-    this.#groups.set(name, { id, prefixes });
+    this.#groups.set(name, { id, prefixes, nextHops });
     // Its change has left with the event, or was none of the routes'.
     if (changed || programmed) this.#causes.delete(lease.key);
   }
@@ -106,7 +133,16 @@ export class LeaseFeed {
   /** The cause as it leaves: the decision is ready now. */
   #causeOf(name: string): Cause | undefined {
     const cause = this.#causes.get(name.slice(0, name.lastIndexOf(' ')));
-    return cause && { ...cause, decidedUnixUs: this.#clock.unixMicros() };
+    return cause && this.#decided(cause);
+  }
+
+  #newCause(kind: LeaseEvent | LinkEvent): Cause {
+    const id = `flanneld-${process.pid}-${++this.#causeCount}`;
+    return { id, kind, detectedUnixUs: this.#clock.unixMicros(), decidedUnixUs: 0n };
+  }
+
+  #decided(cause: Cause): Cause {
+    return { ...cause, decidedUnixUs: this.#clock.unixMicros() };
   }
 }
 

@@ -58,6 +58,7 @@ export async function followNode(
     ...{ kernel, clock, log, view },
     underlay: facts.underlay,
     wish: () => underlayWish(config, facts.network, kernel),
+    onCarrier: (hasCarrier) => tenure.setCarrier(hasCarrier),
     onChange(underlay) {
       // What goes out from an address that is gone is never answered.
       if (underlay.local !== facts.underlay.local)

@@ -24,7 +24,7 @@ export interface FlanneldView {
   /** What the start is waiting for; empty once it is done. */
   phase: string;
   underlay?: Underlay;
-  /** The underlay interface is there and up. */
+  /** The underlay interface is there, up, and has carrier. */
   underlayUp: boolean;
   backend?: Backend;
   holder?: LeaseHolder;
@@ -65,7 +65,7 @@ export function flanneldChecks(view: FlanneldView): readonly ReadinessCheck[] {
     {
       name: 'underlay',
       ok: view.underlayUp,
-      detail: `${view.underlay?.name} ${view.underlayUp ? 'is up' : 'is down or gone'}`,
+      detail: `${view.underlay?.name} ${view.underlayUp ? 'is up' : 'has no carrier, is down or gone'}`,
     },
     { name: 'device', ok: problem === undefined, detail: problem ?? `${backend?.name}, mtu ${backend?.mtuBytes}` },
     peersCheck(peers),

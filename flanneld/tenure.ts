@@ -1,7 +1,7 @@
 // A node's hold on its subnet from the first lease to the last: what follows when lease, underlay or config change.
 //
 //   lease holder --- conflict ---> announce nothing, drain ---> end, or another subnet (--on-conflict)
-//   underlay     --- changed  ---> device and peers, lease record, feed
+//   underlay     --- changed  ---> device and peers, lease record, feed; carrier lost or back ---> feed
 //   config       --- changed  ---> device, subnet.env
 //
 // The lease in etcd is the lease holder's matter, the device the backend's; here one is made to follow the other.
@@ -74,6 +74,11 @@ export class Tenure {
     if (publicIp === underlay.publicIp && local === underlay.local) return;
     this.#holder.refresh();
     feed.publishOwn(this.#holder.lease, underlay.publicIp);
+  }
+
+  /** Packets can leave over the underlay, or cannot. */
+  setCarrier(hasCarrier: boolean): void {
+    this.#options.feed.setCarrier(hasCarrier);
   }
 
   setNetwork(network: NetworkConfig): void {

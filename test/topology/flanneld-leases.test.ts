@@ -1,7 +1,11 @@
 // What becomes of a real node's lease, device and peers when the world around it changes: addresses, config, etcd, names.
 // The tests share one cluster of three nodes and one etcd, and leave both as they found them.
 
+import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { watchFeed } from '../../lib/feed/feed-client.ts';
+import { feedSocketPath } from '../../lib/feed/feed-server.ts';
+import { FeedView } from '../../lib/feed/feed-view.ts';
 import { eventually } from '../eventually.ts';
 import { FlanneldRig, firstAddress } from './flanneld-rig.ts';
 
@@ -83,6 +87,36 @@ describe('flanneld', () => {
     await rig.inside(1, 'ip', 'link', 'set', 'eth0', 'mtu', '1500');
     await eventually('and back', () => follows(1450));
     await rig.route(1);
+  });
+
+  test('the other end of the cable goes down: no peer has a next hop, of one cause; it is back: all have', async () => {
+    const view = new FeedView();
+    const causes = new Map<string, string>();
+    const feed = watchFeed({
+      socketPath: feedSocketPath(rig.runFolder(1), 'flanneld'),
+      watcher: 'test',
+      view,
+      log: pino({ level: 'silent' }),
+      onChange: (_, cause) => cause && causes.set(cause.id, cause.kind),
+      onState: () => undefined,
+    });
+    try {
+      const peers = () => [...view.groups.values()].filter(({ local }) => !local);
+      await eventually('both peers', () => peers().filter(({ nextHops }) => nextHops.length === 1).length === 2);
+      causes.clear();
+      await rig.inside('sw', 'ip', 'link', 'set', 'n1', 'down');
+      await eventually('no next hops', () => peers().every(({ nextHops }) => nextHops.length === 0), WITHIN);
+      expect([...causes.values()]).toEqual(['link-down']);
+      expect([peers().length, view.routeCount]).toEqual([2, 3]);
+      await eventually('not ready', async () => JSON.stringify(await rig.ask(1, '/readyz')).includes('no carrier'));
+      await rig.inside('sw', 'ip', 'link', 'set', 'n1', 'up');
+      await eventually('next hops', () => peers().every(({ nextHops }) => nextHops.length === 1), WITHIN);
+      expect([...causes.values()]).toEqual(['link-down', 'link-up']);
+    } finally {
+      feed.close();
+    }
+    await rig.ready(1, 2);
+    expect(await rig.ping(1, 3, '-c', '1')).toBe(1);
   });
 
   test.each([

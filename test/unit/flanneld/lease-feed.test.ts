@@ -135,4 +135,26 @@ describe('LeaseFeed', () => {
       { cause: { kind: 'lease-removed' } },
     ]);
   });
+
+  test('no carrier: one event per group, all of one cause, no route withdrawn; and back as they are by then', () => {
+    publish(peer(2), peer(3));
+    events.length = 0;
+    feed.setCarrier(false);
+    feed.setCarrier(false);
+    publish(peer(2), peer(3, ['10.5.3.0/24'], 'eth0'), peer(4));
+    expect(events.slice(0, 2)).toMatchObject([
+      { type: 'group', group: { node: 'node2', nextHops: [] }, cause: { kind: 'link-down' } },
+      { type: 'group', group: { node: 'node3', nextHops: [] }, cause: { kind: 'link-down' } },
+    ]);
+    expect(new Set(events.slice(0, 2).map((event) => 'cause' in event && event.cause?.id)).size).toBe(1);
+    expect([table.routeCount, events.filter(({ type }) => type === 'withdrawn')]).toEqual([3, []]);
+    expect([...table.groups.values()].flatMap(({ nextHops }) => nextHops)).toEqual([]);
+    events.length = 0;
+    feed.setCarrier(true);
+    expect(events).toMatchObject([
+      { group: { node: 'node2', nextHops: [{ device: 'flannel.1' }] }, cause: { kind: 'link-up' } },
+      { group: { node: 'node3', nextHops: [{ device: 'eth0' }] } },
+      { group: { node: 'node4', nextHops: [{ device: 'flannel.1' }] } },
+    ]);
+  });
 });
