@@ -10,6 +10,7 @@ import { type Clock, pause } from '../lib/run/clock.ts';
 import { EXIT, ExitError, errorText } from '../lib/run/exit.ts';
 import type { DaemonContext } from '../lib/run/lifecycle.ts';
 import type { Metrics } from '../lib/run/status-server.ts';
+import { startBfdThread } from './bfd/liveness.ts';
 import { PeerWatch, type WatchedPeer } from './bfd/peer-watch.ts';
 import { Causes } from './causes.ts';
 import type { BgpdConfig } from './config.ts';
@@ -124,6 +125,7 @@ export class Node {
     });
     this.watch = new PeerWatch({
       settings: config.bfd,
+      startThread: startBfdThread,
       log: context.log,
       metrics,
       peers: () => this.#watchedPeers(),

@@ -163,14 +163,15 @@ export class Speaker {
     memory.downCause = undefined;
   }
 
-  /** Gives every peer what is due to it, once per turn of the event loop. */
+  /** Gives every peer what is due to it, soon: the turn in which the own feed is sent, and the one that writes it, are first. */
   wakePeers(): void {
     if (this.#wakeScheduled) return;
     this.#wakeScheduled = true;
-    setImmediate(() => {
+    const wake = (): void => {
       this.#wakeScheduled = false;
       this.peers.wake((name) => this.#options.rib.hasUpdates(name));
-    });
+    };
+    setImmediate(() => setImmediate(wake));
   }
 
   /** Long work, a slice a turn, so that keepalives are sent in between. */

@@ -22,7 +22,21 @@ export interface BfdHistory {
   readonly lastDiagnostic?: number;
 }
 
+/** The thread, seen from here. */
+export interface BfdThread {
+  say(command: BfdCommand): void;
+  readonly ended: Promise<void>;
+}
+
+/** Starts one; `failed` where it ends by an error of its own. */
+export type StartBfdThread = (
+  data: BfdWorkerData,
+  take: (event: BfdWorkerEvent) => void,
+  failed: (detail: string) => void,
+) => BfdThread;
+
 export interface LivenessOptions extends BfdWorkerData {
+  readonly startThread: StartBfdThread;
   readonly log: Logger;
   /** A session changed; `detectedUnixUs` is the thread's stamp. */
   readonly changed: (from: BfdState, report: BfdReport, detectedUnixUs: bigint) => void;
@@ -36,12 +50,22 @@ export interface LivenessStatus {
   readonly detail?: string;
 }
 
+/** The real one: worker.ts in a thread of this process. */
+export const startBfdThread: StartBfdThread = (workerData, take, failed) => {
+  // A heap of its own that is small: its collections are short.
+  const resourceLimits = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 };
+  const worker = new Worker(SCRIPT, { workerData, name: 'bfd', resourceLimits });
+  worker.on('message', take);
+  worker.on('error', (error) => failed(errorText(error)));
+  const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+  return { say: (command) => worker.postMessage(command), ended };
+};
+
 export class Liveness {
   readonly #options: LivenessOptions;
-  readonly #worker: Worker;
+  readonly #thread: BfdThread;
   readonly #reports = new Map<Address, BfdReport>();
   readonly #histories = new Map<Address, BfdHistory>();
-  readonly #ended: Promise<void>;
   #peers = '';
   #offering: ReadonlySet<Address> = new Set();
   #status: LivenessStatus = { state: 'starting' };
@@ -49,14 +73,12 @@ export class Liveness {
   /** Starts the thread. */
   constructor(options: LivenessOptions) {
     this.#options = options;
-    const { address, intervalMs, multiplier, multihopLeastTtl } = options;
-    const workerData: BfdWorkerData = { address, intervalMs, multiplier, multihopLeastTtl };
-    // A heap of its own that is small: its collections are short.
-    const resourceLimits = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 };
-    this.#worker = new Worker(SCRIPT, { workerData, name: 'bfd', resourceLimits });
-    this.#worker.on('message', (event: BfdWorkerEvent) => this.#take(event));
-    this.#worker.on('error', (error) => this.#fail(errorText(error)));
-    this.#ended = new Promise((resolve) => this.#worker.once('exit', () => resolve()));
+    const { address, intervalMs, multiplier, multihopLeastTtl, startThread } = options;
+    this.#thread = startThread(
+      { address, intervalMs, multiplier, multihopLeastTtl },
+      (event) => this.#take(event),
+      (detail) => this.#fail(detail),
+    );
   }
 
   get status(): LivenessStatus {
@@ -87,11 +109,11 @@ export class Liveness {
   async stop(): Promise<void> {
     if (this.#status.state !== 'failed') this.#status = { state: 'stopped' };
     this.#say({ type: 'close' });
-    await this.#ended;
+    await this.#thread.ended;
   }
 
   #say(command: BfdCommand): void {
-    this.#worker.postMessage(command);
+    this.#thread.say(command);
   }
 
   #take(event: BfdWorkerEvent): void {

@@ -8,7 +8,7 @@ import type { Logger } from '../../lib/run/log.ts';
 import type { Metrics } from '../../lib/run/status-server.ts';
 import type { BfdState } from '../../lib/wire/bfd.ts';
 import type { FaultKind } from '../causes.ts';
-import { Liveness, type LivenessOptions, type LivenessStatus } from './liveness.ts';
+import { Liveness, type LivenessStatus, type StartBfdThread } from './liveness.ts';
 import type { BfdCounts, BfdReport } from './messages.ts';
 import { type BgpStanding, type Reaction, reactionTo, reactionToCarrier } from './reaction.ts';
 import type { BfdSettings } from './settings.ts';
@@ -35,6 +35,7 @@ export interface WatchedPeer extends BgpStanding {
 
 export interface PeerWatchOptions {
   readonly settings: BfdSettings;
+  readonly startThread: StartBfdThread;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly peers: () => Iterable<WatchedPeer>;
@@ -42,8 +43,6 @@ export interface PeerWatchOptions {
   readonly end: (name: string, kind: FaultKind, detail: string, detectedUnixUs: bigint) => void;
   /** The peer can be reached. */
   readonly dial: (name: string) => void;
-  /** Starts the thread; a test puts in something else. */
-  readonly open?: (options: LivenessOptions) => Pick<Liveness, keyof Liveness>;
 }
 
 export class PeerWatch {
@@ -51,7 +50,7 @@ export class PeerWatch {
   readonly #count: (counts: BfdCounts) => void;
   readonly #countDown: () => void;
   readonly #setUp: (up: number) => void;
-  #liveness: Pick<Liveness, keyof Liveness> | undefined;
+  #liveness: Liveness | undefined;
   #address: Address | undefined;
 
   constructor(options: PeerWatchOptions) {
@@ -82,9 +81,10 @@ export class PeerWatch {
     if (!this.#options.settings.enabled || address === this.#address) return;
     void this.#liveness?.stop();
     this.#address = address;
-    const { settings, log, open = (options) => new Liveness(options) } = this.#options;
+    const { startThread, settings, log } = this.#options;
     const { intervalMs, multiplier, multihopLeastTtl } = settings;
-    this.#liveness = open({
+    this.#liveness = new Liveness({
+      startThread,
       ...{ address, intervalMs, multiplier, multihopLeastTtl, log },
       changed: (from, report, detectedUnixUs) => this.#changed(from, report, detectedUnixUs),
       carrier: (peer, up, device, detectedUnixUs) => this.#carrier(peer, up, device, detectedUnixUs),

@@ -4,6 +4,9 @@
 // up it gets the newest state of each prefix once, so nothing queues and nothing is lost. A prefix that changes again
 // leaves a hole and goes to the end; a withdrawn one stays as an entry without route until every peer has passed it.
 //
+// What a change of the Loc-RIB means for each prefix is worked out when the log is next looked at, or changes again: this
+// node's own kernel, which needs a path group and not the prefixes, does not wait for that.
+//
 //   index     0    1    2    3    4    5        b has been sent 0 to 2, c everything
 //   prefix   p1    -   p3   p4   p2   p5        "-": p2 changed and moved to 4
 //   route     x         x   (withdrawn)  y  x
@@ -68,6 +71,12 @@ interface Stretch {
   readonly announced: readonly { readonly update: Update; readonly peer: string; readonly asWithdrawn: Update }[];
 }
 
+/** Prefixes that are to be told as what is best for them now. */
+interface Owed {
+  readonly prefixes: Iterable<Prefix>;
+  readonly best: Path | undefined;
+}
+
 export class UpdateGroup {
   readonly #family: Family;
   readonly #locRib: LocRib;
@@ -83,6 +92,8 @@ export class UpdateGroup {
   readonly #indexOf = new Map<Prefix, number>();
   /** Prefixes that stand there as withdrawn. */
   #withdrawn = 0;
+  /** What one call to the Loc-RIB changed that is not in the log yet. */
+  #owed: { readonly parts: readonly Owed[]; readonly cause: Cause | undefined } | undefined;
 
   /** Starts with what the Loc-RIB holds. */
   constructor(family: Family, rules: GroupRules, locRib: LocRib) {
@@ -97,6 +108,7 @@ export class UpdateGroup {
    * each about `sliceSize` prefixes; routes that change meanwhile follow the new rules at once.
    */
   *setRules(rules: GroupRules, sliceSize: number, cause: Cause | undefined): Generator<void> {
+    this.#settle();
     this.#rules = rules;
     this.#exported = new WeakMap();
     this.#stretches.clear();
@@ -111,6 +123,7 @@ export class UpdateGroup {
 
   /** How many prefixes are announced. */
   get size(): number {
+    this.#settle();
     return this.#indexOf.size - this.#withdrawn;
   }
 
@@ -132,21 +145,35 @@ export class UpdateGroup {
 
   /** Follows the Loc-RIB: what one call to it gave. */
   apply(changes: readonly RibChange[], cause: Cause | undefined): void {
-    this.#stretches.clear();
+    // A prefix that has moved since was in no list that the former change still knows: it is looked at whatever it moved to.
+    const wasOwed = this.#settle();
+    const parts: Owed[] = [];
     for (const change of changes) {
-      const [before, after] =
+      const [before, best] =
         change.type === 'moved'
           ? [change.from?.decision.best, change.to?.decision.best]
           : [change.before.best, change.list.decision.best];
-      if (before === after) continue;
-      this.#setAll(change.type === 'moved' ? change.prefixes : change.list.prefixes, after, cause);
+      if (before === best && !wasOwed) continue;
+      parts.push({ prefixes: change.type === 'moved' ? change.prefixes : change.list.prefixes, best });
     }
+    if (parts.length > 0) this.#owed = { parts, cause };
+  }
+
+  /** Puts into the log what the last change owes it; whether there was anything. */
+  #settle(): boolean {
+    if (this.#owed === undefined) return false;
+    const { parts, cause } = this.#owed;
+    this.#owed = undefined;
+    this.#stretches.clear();
+    for (const { prefixes, best } of parts) this.#setAll(prefixes, best, cause);
     const useless = this.#prefixes.length - this.size;
     if (useless > COMPACT_AT && useless > this.size) this.#compact();
+    return true;
   }
 
   /** A peer that knows nothing yet; it gets everything, then END-OF-RIB. */
   join(peer: string): Cursor {
+    this.#settle();
     const cursor: Cursor = { peer, position: 0, initialEnd: this.#prefixes.length };
     this.#cursors.add(cursor);
     return cursor;
@@ -158,6 +185,7 @@ export class UpdateGroup {
 
   /** Whether `next` would give something. */
   hasNext(cursor: Cursor): boolean {
+    this.#settle();
     return cursor.position < this.#prefixes.length || cursor.initialEnd !== undefined;
   }
 

@@ -3,8 +3,7 @@
 
 import { pino } from 'pino';
 import { beforeEach, expect, test } from 'vitest';
-import type { LivenessOptions } from '../../../../bgpd/bfd/liveness.ts';
-import type { BfdReport } from '../../../../bgpd/bfd/messages.ts';
+import type { BfdReport, BfdWorkerEvent } from '../../../../bgpd/bfd/messages.ts';
 import { PeerWatch, type WatchedPeer } from '../../../../bgpd/bfd/peer-watch.ts';
 import { address } from '../../../../lib/net/address.ts';
 import { Metrics } from '../../../../lib/run/status-server.ts';
@@ -12,7 +11,8 @@ import { Metrics } from '../../../../lib/run/status-server.ts';
 const PEER = address('192.0.2.2');
 const SEEN_UNIX_US = 1_700_000_000_000_000n;
 
-let thread: LivenessOptions;
+/** What the thread says. */
+let said: (event: BfdWorkerEvent) => void;
 let peer: WatchedPeer;
 let done: string[];
 
@@ -26,15 +26,9 @@ beforeEach(() => {
     peers: () => [peer],
     end: (name, kind, detail, atUnixUs) => done.push(`end ${name} ${kind} ${detail} ${atUnixUs === SEEN_UNIX_US}`),
     dial: (name) => done.push(`dial ${name}`),
-    open: (options) => {
-      thread = options;
-      return {
-        status: { state: 'running' },
-        up: 0,
-        session: () => ({ report: undefined, history: { downs: 0 } }),
-        setPeers: () => undefined,
-        stop: async () => undefined,
-      };
+    startThread: (_, take) => {
+      said = take;
+      return { say: () => undefined, ended: Promise.resolve() };
     },
   });
   watch.start(address('192.0.2.1'));
@@ -44,7 +38,7 @@ function goesDown(remoteIndependent: boolean): void {
   const states = { state: 'Down', remoteState: 'Down', diagnostic: 1 } as const;
   const numbers = { transmitIntervalMs: 300, detectionTimeMs: 900 };
   const report: BfdReport = { peer: PEER, hops: 'single', ...states, remoteIndependent, ...numbers };
-  thread.changed('Up', report, SEEN_UNIX_US);
+  said({ type: 'changed', from: 'Up', report, detectedUnixUs: SEEN_UNIX_US });
 }
 
 test('BFD says Down: the session ends, with the time of the thread', () => {
@@ -71,10 +65,11 @@ test('the C bit means nothing where no routes are kept', () => {
 });
 
 test('carrier goes: the session ends, or the stale routes go; it is back: dialled at once', () => {
-  thread.carrier(PEER, false, 'eth0', SEEN_UNIX_US);
+  const carrier = { type: 'carrier', peer: PEER, device: 'eth0', detectedUnixUs: SEEN_UNIX_US } as const;
+  said({ ...carrier, up: false });
   peer = { ...peer, established: false, keepsStale: true };
-  thread.carrier(PEER, false, 'eth0', SEEN_UNIX_US);
-  thread.carrier(PEER, true, 'eth0', SEEN_UNIX_US);
+  said({ ...carrier, up: false });
+  said({ ...carrier, up: true });
   const end = 'end node2 link-down the link eth0 has no carrier true';
   expect(done).toEqual([end, end, 'dial node2']);
 });
