@@ -289,9 +289,9 @@ export class Node {
 
   *#watchedPeers(): Iterable<WatchedPeer> {
     for (const { record, peer } of this.speaker.peers.members.values()) {
-      const { name, address, bfd = false } = record;
-      const keepsStale = this.speaker.staleFamilies(name).length > 0;
-      yield { name, address, bfd, established: peer.established, keepsStale };
+      const { name, address } = record;
+      const bfd = this.speaker.peers.offersBfd(name);
+      yield { name, address, bfd, established: peer.established, keepsStale: this.speaker.keepsStale(name) };
     }
   }
 

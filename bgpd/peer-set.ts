@@ -80,6 +80,15 @@ export class PeerSet {
     return this.#members;
   }
 
+  /**
+   * Whether a peer runs BFD: by the record with which its peer was made, or by a later one of the same address. A node that
+   * restarts with BFD may be back before its record is.
+   */
+  offersBfd(name: string): boolean {
+    const { record, wanted } = this.#members.get(name) ?? {};
+    return record?.bfd === true || (wanted?.bfd === true && wanted.address === record?.address);
+  }
+
   /** Takes connections for `openExchange`. */
   readonly accept: Accept = (open: Open, connection: Connection): ConnectionListener | Notification => {
     if (open.node === this.#options.open.node) {

@@ -63,7 +63,7 @@ export class Speaker {
       log,
       owner: (record) => this.#ownerOf(record),
       dynamic: options.dynamic,
-      isKept: (name) => this.#stale.families(name).length > 0,
+      isKept: (name) => this.keepsStale(name),
       removed: (name) => {
         this.#memory.delete(name);
         options.onSessions();
@@ -89,6 +89,11 @@ export class Speaker {
   /** What this node says in an OPEN now. */
   get open(): Open {
     return this.#open;
+  }
+
+  /** Whether routes of this peer are kept, as `staleFamilies` says. */
+  keepsStale(name: string): boolean {
+    return this.#stale.families(name).length > 0;
   }
 
   /** What to say of this node from the next OPEN on. */

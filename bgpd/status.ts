@@ -111,7 +111,9 @@ function peersStatus(node: Node): readonly unknown[] {
       staleFamilies: node.speaker.staleFamilies(name),
       updatesFlawed: flaws.count,
       ...(flaws.last !== undefined && { lastFlaw: flaws.last }),
-      bfd: record.bfd ? node.watch.peerStatus(record.address) : { state: 'not offered by the peer' },
+      bfd: node.speaker.peers.offersBfd(name)
+        ? node.watch.peerStatus(record.address)
+        : { state: 'not offered by the peer' },
     };
   });
 }

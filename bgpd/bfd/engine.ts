@@ -181,7 +181,7 @@ export class BfdEngine {
 }
 
 function reportOf({ peer, hops, session }: Member): BfdReport {
-  const { state, remoteState, diagnostic, remoteIndependent } = session;
+  const { state, remoteState, diagnostic, remoteIndependent, remoteIsNew } = session;
   return {
     peer,
     hops,
@@ -189,6 +189,7 @@ function reportOf({ peer, hops, session }: Member): BfdReport {
     remoteState,
     diagnostic: state === 'Up' ? BFD_DIAGNOSTIC.none : diagnostic,
     remoteIndependent,
+    remoteIsNew,
     transmitIntervalMs: transmitIntervalUs(session) / 1000,
     detectionTimeMs: detectionTimeUs(session) / 1000,
   };

@@ -35,6 +35,8 @@ export interface BfdReport {
   readonly diagnostic: number;
   /** RFC 5880 section 4.1, C bit: the peer's BFD lives on where its control plane restarts. */
   readonly remoteIndependent: boolean;
+  /** The peer's BFD has forgotten us: it began anew. */
+  readonly remoteIsNew: boolean;
   /** Between our packets, before jitter. */
   readonly transmitIntervalMs: number;
   /** Silence that we take for death; 0 before the first packet. */

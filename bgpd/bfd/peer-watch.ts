@@ -125,12 +125,12 @@ export class PeerWatch {
   }
 
   #changed(from: BfdState, report: BfdReport, detectedUnixUs: bigint): void {
-    const { peer, state: to, remoteState, diagnostic, remoteIndependent } = report;
+    const { peer, state: to, remoteState, diagnostic, remoteIndependent: independent, remoteIsNew } = report;
     this.#setUp(this.#liveness?.up ?? 0);
     if (from === 'Up' && to === 'Down') this.#countDown();
     const member = this.#memberAt(peer);
     if (member === undefined) return;
-    const reaction = reactionTo({ from, to, remoteState, independent: remoteIndependent }, member);
+    const reaction = reactionTo({ from, to, remoteState, independent, remoteIsNew }, member);
     const reason = DIAGNOSTICS[diagnostic] ?? `diagnostic ${diagnostic}`;
     if (to === 'Up' || from === 'Up')
       this.#options.log.info({ peer: member.name, address: peer, from, to, reason, reaction }, 'BFD session');

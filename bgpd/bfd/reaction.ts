@@ -2,7 +2,8 @@
 // only place that decides it.
 //
 // BFD that was never Up says nothing (section 3.2: a peer may not run it, or something filters UDP); BFD that the peer
-// switched off says nothing either (section 3.2: AdminDown is no failure of the path).
+// switched off says nothing either (section 3.2: AdminDown is no failure of the path). One that began anew was restarted: had
+// its BGP been with it, that session has ended by itself, and the one that stands is of its new life.
 
 import type { BfdState } from '../../lib/wire/bfd.ts';
 
@@ -12,6 +13,8 @@ export interface BfdChange {
   readonly remoteState: BfdState;
   /** The peer's C bit: its BFD does not share the fate of its control plane. Never set by this implementation. */
   readonly independent: boolean;
+  /** The peer's BFD began anew, so that it said Down: it has forgotten us, which is no word on the path. */
+  readonly remoteIsNew: boolean;
 }
 
 /** The BGP session as it is at the change. */
@@ -30,7 +33,7 @@ export type Reaction = 'none' | 'dial' | 'end' | 'drop-stale';
 /** See `Reaction`. */
 export function reactionTo(change: BfdChange, { established, keepsStale }: BgpStanding): Reaction {
   if (change.to === 'Up') return established ? 'none' : 'dial';
-  if (change.from !== 'Up' || change.remoteState === 'AdminDown') return 'none';
+  if (change.from !== 'Up' || change.remoteState === 'AdminDown' || change.remoteIsNew) return 'none';
   if (established) return 'end';
   // Section 4.3.2: a BFD that restarts with its control plane says nothing of forwarding; the restart timer decides then.
   // Only the peer's bit counts here: ours is about a restart of this node, which is there to see it.

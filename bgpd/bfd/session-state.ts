@@ -32,6 +32,8 @@ export interface BfdSession {
   readonly remoteDemand: boolean;
   /** The peer's BFD does not share the fate of its control plane. */
   readonly remoteIndependent: boolean;
+  /** Its last packet knew nothing of us (Your Discriminator 0): it began anew. */
+  readonly remoteIsNew: boolean;
   /** Our DesiredMinTxInterval as it is sent. */
   readonly desiredTxUs: number;
   /** A Poll Sequence is under way (section 6.5). */
@@ -76,6 +78,7 @@ export function initialBfdSession(config: BfdConfig, seed: number, nowMs: number
     remoteMultiplier: 0,
     remoteDemand: false,
     remoteIndependent: false,
+    remoteIsNew: false,
     desiredTxUs: Math.max(SLOW_TX_US, config.intervalUs),
     polling: false,
     transmitAtMs: nowMs,

@@ -56,6 +56,7 @@ function receive(draft: Draft, packet: BfdPacket, nowMs: number): void {
   draft.remoteMultiplier = packet.multiplier;
   draft.remoteDemand = packet.demand;
   draft.remoteIndependent = packet.independent;
+  draft.remoteIsNew = packet.yourDiscriminator === 0;
   if (packet.final) draft.polling = false;
   draft.detectAtMs = nowMs + detectionTimeUs(draft) / 1000;
   if (draft.state === 'AdminDown') return;
@@ -94,6 +95,7 @@ function fallSilent(draft: Draft, nowMs: number): void {
     remoteState: 'Down',
     remoteMinRxUs: 1,
     remoteDemand: false,
+    remoteIsNew: false,
   });
   if (draft.state === 'Up' || draft.state === 'Init') {
     move(draft, 'Down', BFD_DIAGNOSTIC.detectionTimeExpired, nowMs);

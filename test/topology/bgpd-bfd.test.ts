@@ -86,6 +86,17 @@ test('a main thread that is busy for seconds is not silence: 100,000 routes come
   expect((await b.peers())[0]).toMatchObject({ sessions: 1, bfd: { state: 'Up', downs: 0 } });
 });
 
+test('a peer that is back before its silence was noticed keeps its new session', async () => {
+  const [a, b] = await pair(['--bfd-interval-milliseconds=3000']);
+  await a.isUp(b, true);
+  await b.endBgpd('SIGKILL');
+  b.startBgpd();
+  await eventually('a new session', async () => (await a.peers())[0]?.sessions === 2, { timeoutMs: 30_000 });
+  await eventually('BFD has noticed', async () => (await a.peers())[0]?.bfd.downs === 1, { timeoutMs: 30_000 });
+  await a.isUp(b, true);
+  expect((await a.peers())[0]).toMatchObject({ sessions: 2, bfd: { downs: 1, whyDown: 'the peer signaled down' } });
+});
+
 test('a side that does not offer BFD has none; one that stops tells, and is not counted as dead', async () => {
   const [a, b] = await pair([], ['--bfd=false']);
   expect((await a.isUp(b, false)).bfd.state).toBe('not offered by the peer');

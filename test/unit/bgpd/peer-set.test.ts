@@ -66,6 +66,15 @@ test('gone and back in the registry: the same session', () => {
   expect(a.members.get('b')?.peer.status()).toMatchObject({ state: 'Established', sessions: 2 });
 });
 
+test('a peer that came back with BFD before its record did: it counts though the session stands, at that address', () => {
+  meet();
+  expect(a.offersBfd('b')).toBe(false);
+  a.setNodes(nodes(A, { ...B, bfd: true }));
+  expect(a.offersBfd('b')).toBe(true);
+  a.setNodes(nodes(A, { ...B, bfd: true, address: address('10.0.0.99') }));
+  expect(a.offersBfd('b')).toBe(false);
+});
+
 test('a record that changed: dialled at its new place when the session has ended', () => {
   meet();
   const moved = { ...B, port: 1791 };

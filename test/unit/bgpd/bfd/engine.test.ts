@@ -136,3 +136,13 @@ test('the way to a peer is of another kind now: a session that is Up stays, one 
   expect(sent.findLast(({ peer }) => peer === A)?.hops).toBe('single');
   expect(sent.findLast(({ peer }) => peer === B)).toMatchObject({ hops: 'multi', packet: { state: 'Down' } });
 });
+
+test('a peer that began anew says Down, and that it knows nothing of us', () => {
+  engine.setPeers(single(A));
+  bringUp(A);
+  engine.receive(A, 'single', bytesOf('Down', 0));
+  expect(changes.at(-1)).toMatchObject({ from: 'Up', report: { state: 'Down', remoteIsNew: true } });
+  bringUp(A);
+  engine.receive(A, 'single', bytesOf('Down', discriminatorFor(A)));
+  expect(changes.at(-1)).toMatchObject({ from: 'Up', report: { state: 'Down', remoteIsNew: false } });
+});

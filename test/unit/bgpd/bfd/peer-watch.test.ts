@@ -37,7 +37,8 @@ beforeEach(() => {
 function goesDown(remoteIndependent: boolean): void {
   const states = { state: 'Down', remoteState: 'Down', diagnostic: 1 } as const;
   const numbers = { transmitIntervalMs: 300, detectionTimeMs: 900 };
-  const report: BfdReport = { peer: PEER, hops: 'single', ...states, remoteIndependent, ...numbers };
+  const remote = { remoteIndependent, remoteIsNew: false };
+  const report: BfdReport = { peer: PEER, hops: 'single', ...states, ...remote, ...numbers };
   said({ type: 'changed', from: 'Up', report, detectedUnixUs: SEEN_UNIX_US });
 }
 

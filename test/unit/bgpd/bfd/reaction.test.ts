@@ -8,6 +8,16 @@ const RUNNING = { established: true, keepsStale: false };
 const DOWN = { established: false, keepsStale: false };
 const RESTARTING = { established: false, keepsStale: true };
 
+const DOWNED = { from: 'Up', to: 'Down', remoteState: 'Down', independent: true } as const;
+
+test.each([
+  ['ends the session that it had', false, RUNNING, 'end'],
+  ['that was restarted: the session that stands is of its new life', true, RUNNING, 'none'],
+  ['that was restarted by itself says nothing of forwarding', true, RESTARTING, 'none'],
+] as const)('Down from a BFD %s', (_, remoteIsNew, standing, reaction) => {
+  expect(reactionTo({ ...DOWNED, remoteIsNew }, standing)).toBe(reaction);
+});
+
 test.each([
   ['silence ends the session', 'Up', 'Down', 'Down', false, RUNNING, 'end'],
   ['the peer switched BFD off: nothing', 'Up', 'Down', 'AdminDown', false, RUNNING, 'none'],
@@ -18,7 +28,7 @@ test.each([
   ['a restart takes BFD with it: the restart timer decides', 'Up', 'Down', 'Down', false, RESTARTING, 'none'],
   ['a BFD that would outlive a restart', 'Up', 'Down', 'Down', true, RESTARTING, 'drop-stale'],
 ] as const)('%s', (_, from, to, remoteState, independent, standing, reaction) => {
-  expect(reactionTo({ from, to, remoteState, independent }, standing)).toBe(reaction);
+  expect(reactionTo({ from, to, remoteState, independent, remoteIsNew: false }, standing)).toBe(reaction);
 });
 
 test.each([
