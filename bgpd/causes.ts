@@ -4,6 +4,7 @@
 
 import type { Cause } from '../lib/feed/feed.ts';
 import type { Clock } from '../lib/run/clock.ts';
+import { isCease, isNotification, type Notification } from './session/notification.ts';
 
 /** Faults of a peer or of the way to it: why its session ended. `peer-down` is an error in what it said. */
 export type FaultKind = 'stream-ended' | 'ceased' | 'hold-expired' | 'bfd-down' | 'link-down' | 'peer-down';
@@ -35,4 +36,11 @@ export class Causes {
   decided(cause: Cause | undefined): Cause | undefined {
     return cause && { ...cause, decidedUnixUs: this.#clock.unixMicros() };
   }
+}
+
+/** What a session's end says of its peer; without a NOTIFICATION the connection broke. */
+export function faultOf(whyDown: Notification | undefined): FaultKind {
+  if (whyDown === undefined) return 'stream-ended';
+  if (isNotification(whyDown, 'holdTimerExpired')) return 'hold-expired';
+  return isCease(whyDown) ? 'ceased' : 'peer-down';
 }

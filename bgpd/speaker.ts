@@ -8,7 +8,7 @@
 import type { Family } from '../lib/net/address.ts';
 import type { Clock } from '../lib/run/clock.ts';
 import type { Logger } from '../lib/run/log.ts';
-import type { Causes, FaultKind } from './causes.ts';
+import { type Causes, type FaultKind, faultOf } from './causes.ts';
 import type { BgpdMetrics } from './metrics.ts';
 import { newPeerMemory, type PeerMemory } from './peer-memory.ts';
 import { type PeerRecord, PeerSet, type PeerSetOptions, type PrefixLimit } from './peer-set.ts';
@@ -17,7 +17,7 @@ import type { GroupPolicies } from './rib/rib-peer.ts';
 import type { RibFeed } from './rib-feed.ts';
 import type { Dialler } from './session/connection.ts';
 import type { Message, Open, RefreshKind } from './session/message.ts';
-import { isCease, isNotification, type Notification, notification } from './session/notification.ts';
+import { type Notification, notification } from './session/notification.ts';
 import type { PeerOwner } from './session/peer.ts';
 import { keptAfter, StaleRoutes } from './stale-routes.ts';
 
@@ -345,11 +345,4 @@ export class Speaker {
     if (memory.lastFlaw !== flaw) log.warn({ peer: name, flaw }, 'an update was treated as withdraw');
     memory.lastFlaw = flaw;
   }
-}
-
-/** What a session's end says of its peer; without a NOTIFICATION the connection broke. */
-function faultOf(whyDown: Notification | undefined): FaultKind {
-  if (whyDown === undefined) return 'stream-ended';
-  if (isNotification(whyDown, 'holdTimerExpired')) return 'hold-expired';
-  return isCease(whyDown) ? 'ceased' : 'peer-down';
 }
