@@ -84,7 +84,7 @@ export function droppedDatagrams(fd: number): number {
 function ttlFilter(family: Family, leastTtl: number): Uint8Array {
   return encodeProgram([
     [OP.loadByte, 0, 0, SKF_NET_OFF + TTL_OFFSET[family]],
-    [OP.jumpIfGreaterOrEqual, 0, 1, leastTtl],
+    [OP.jumpIfAtLeast, 0, 1, leastTtl],
     [OP.return, 0, 0, WHOLE],
     [OP.return, 0, 0, DROP],
   ]);
