@@ -46,8 +46,10 @@ describe('silence', () => {
     const tookMs = (await gone(a)) - cutMs;
     console.log(`silent drop, ${name}: route withdrawn after ${tookMs.toFixed(0)} ms`);
     expect(tookMs).toBeLessThan(detectionMs + 1_500);
+    // The route goes first, the session right after it.
+    const why = 'Cease, bfd down: detection time expired';
+    await eventually('the session has ended', async () => (await a.peers())[0]?.whyDown === why);
     const [peer] = await a.peers();
-    expect(peer?.whyDown).toBe('Cease, bfd down: detection time expired');
     expect(peer?.bfd).toMatchObject({ state: 'Down', downs: 1, whyDown: 'detection time expired' });
     expect(await a.http('/metrics')).toMatch(/^gingham_bgpd_bfd_downs_total 1$/m);
     await b.mend();
