@@ -9,41 +9,53 @@
 //      |               (different)       |               |
 //      +-----------------+---------------+---------------+
 //
-// Every change of either side moves its key between the areas at once, so that what is left to do costs nothing to find,
-// however large both sides are. No pass over everything, ever; a resync is `replaceDataplane`.
+// One entry for each key holds both sides, and is in at most one list of what is left to do: a change is one look into a
+// map, however large both sides are. No pass over everything but for a resync (`replaceDataplane`).
 //
 // The confusing thing: it writes nothing. The owner writes, then says what the dataplane holds now (`setDataplane`,
 // `deleteDataplane`), and says so too when it learns that somebody else changed it.
 
+import { PendingKeys, type TrackedEntry } from './pending-keys.ts';
+
+type Entry<K, V> = TrackedEntry<K, V> & { desired: V | undefined; dataplane: V | undefined; listing: number };
+
+/** One side of a tracker, by key; live. */
+export interface TrackedSide<K, V> extends Iterable<readonly [K, V]> {
+  readonly size: number;
+  get(key: K): V | undefined;
+  has(key: K): boolean;
+  keys(): Iterable<K>;
+  values(): Iterable<V>;
+}
+
 export class DeltaTracker<K, V> {
+  /** What should be. */
+  readonly desired: TrackedSide<K, V>;
+  /** What is, as far as is known. */
+  readonly dataplane: TrackedSide<K, V>;
   readonly #equal: (a: V, b: V) => boolean;
-  readonly #desired = new Map<K, V>();
-  #dataplane = new Map<K, V>();
-  readonly #updates = new Set<K>();
-  readonly #deletions = new Set<K>();
+  readonly #entries = new Map<K, Entry<K, V>>();
+  readonly #updates = new PendingKeys<K, V>((key) => this.#entries.get(key));
+  readonly #deletions = new PendingKeys<K, V>((key) => this.#entries.get(key));
+  #desiredSize = 0;
+  #dataplaneSize = 0;
+  /** Number of the last resync: what bears an older one was not in it. */
+  #listing = 0;
 
   /** `equal` says whether a desired value and a value in the dataplane are the same for all that matters. */
   constructor(equal: (desired: V, dataplane: V) => boolean) {
     this.#equal = equal;
+    this.desired = sideOf(this.#entries, (entry) => entry.desired, () => this.#desiredSize);
+    this.dataplane = sideOf(this.#entries, (entry) => entry.dataplane, () => this.#dataplaneSize);
   }
 
-  /** What should be; a live view. */
-  get desired(): ReadonlyMap<K, V> {
-    return this.#desired;
-  }
-
-  /** What is, as far as is known; a live view. */
-  get dataplane(): ReadonlyMap<K, V> {
-    return this.#dataplane;
-  }
-
-  /** Keys to write with their desired values, oldest first; a live view. */
-  get pendingUpdates(): ReadonlySet<K> {
+  /** Entries to write with their desired values, oldest first; live. */
+  get pendingUpdates(): PendingKeys<K, V> {
     return this.#updates;
   }
 
-  /** Keys to delete, oldest first; a live view. */
-  get pendingDeletions(): ReadonlySet<K> {
+  /** Entries to delete, oldest first; live. */
+  get pendingDeletions(): PendingKeys<K, V> {
     return this.#deletions;
   }
 
@@ -53,48 +65,108 @@ export class DeltaTracker<K, V> {
   }
 
   setDesired(key: K, value: V): void {
-    this.#desired.set(key, value);
-    this.#deletions.delete(key);
-    this.#compare(key, value);
+    const entry = this.#entryOf(key);
+    if (entry.desired === undefined) this.#desiredSize++;
+    entry.desired = value;
+    this.#place(entry);
   }
 
   deleteDesired(key: K): void {
-    if (!this.#desired.delete(key)) return;
-    this.#updates.delete(key);
-    if (this.#dataplane.has(key)) this.#deletions.add(key);
+    const entry = this.#entries.get(key);
+    if (entry?.desired === undefined) return;
+    this.#desiredSize--;
+    entry.desired = undefined;
+    this.#place(entry);
   }
 
   setDataplane(key: K, value: V): void {
-    this.#dataplane.set(key, value);
-    const wanted = this.#desired.get(key);
-    if (wanted === undefined) this.#deletions.add(key);
-    else this.#compare(key, wanted);
+    this.#hold(this.#entryOf(key), value);
   }
 
   deleteDataplane(key: K): void {
-    if (!this.#dataplane.delete(key)) return;
-    this.#deletions.delete(key);
-    if (this.#desired.has(key)) this.#updates.add(key);
+    const entry = this.#entries.get(key);
+    if (entry !== undefined) this.#hold(entry, undefined);
+  }
+
+  /** The dataplane holds of this entry what is desired, or nothing where nothing is: `setDataplane` without the look-up. */
+  written(tracked: TrackedEntry<K, V>): void {
+    this.#hold(tracked as Entry<K, V>, tracked.desired);
   }
 
   /** A resync: the dataplane is exactly this. Keys keep their place in the order of what is left to do. */
   replaceDataplane(entries: Iterable<readonly [K, V]>): void {
-    const before = this.#dataplane;
-    this.#dataplane = new Map();
+    const listing = ++this.#listing;
     for (const [key, value] of entries) {
-      before.delete(key);
-      this.setDataplane(key, value);
+      const entry = this.#entryOf(key);
+      entry.listing = listing;
+      // What is equal is shared: of 100,000 values that were listed nothing is kept.
+      const { desired } = entry;
+      this.#hold(entry, desired !== undefined && this.#equal(desired, value) ? desired : value);
     }
-    for (const key of before.keys()) {
-      if (this.#dataplane.has(key)) continue;
-      this.#deletions.delete(key);
-      if (this.#desired.has(key)) this.#updates.add(key);
+    for (const entry of this.#entries.values()) {
+      if (entry.dataplane !== undefined && entry.listing !== listing) this.#hold(entry, undefined);
     }
   }
 
-  #compare(key: K, wanted: V): void {
-    const held = this.#dataplane.get(key);
-    if (held !== undefined && this.#equal(wanted, held)) this.#updates.delete(key);
-    else this.#updates.add(key);
+  #entryOf(key: K): Entry<K, V> {
+    let entry = this.#entries.get(key);
+    if (entry === undefined) {
+      entry = { key, desired: undefined, dataplane: undefined, list: undefined, before: undefined, after: undefined, listing: 0 };
+      this.#entries.set(key, entry);
+    }
+    return entry;
   }
+
+  #hold(entry: Entry<K, V>, value: V | undefined): void {
+    if (value === undefined && entry.dataplane !== undefined) this.#dataplaneSize--;
+    else if (value !== undefined && entry.dataplane === undefined) this.#dataplaneSize++;
+    entry.dataplane = value;
+    this.#place(entry);
+  }
+
+  /** Puts the entry into the list that it belongs to now, or forgets it. */
+  #place(entry: Entry<K, V>): void {
+    const { desired, dataplane } = entry;
+    if (desired === undefined) {
+      this.#updates.remove(entry);
+      if (dataplane !== undefined) return this.#deletions.add(entry);
+      this.#deletions.remove(entry);
+      this.#entries.delete(entry.key);
+      return;
+    }
+    this.#deletions.remove(entry);
+    if (dataplane !== undefined && (desired === dataplane || this.#equal(desired, dataplane))) this.#updates.remove(entry);
+    else this.#updates.add(entry);
+  }
+}
+
+function sideOf<K, V>(
+  entries: ReadonlyMap<K, Entry<K, V>>,
+  valueOf: (entry: Entry<K, V>) => V | undefined,
+  size: () => number,
+): TrackedSide<K, V> {
+  function* pairs(): Generator<readonly [K, V]> {
+    for (const entry of entries.values()) {
+      const value = valueOf(entry);
+      if (value !== undefined) yield [entry.key, value];
+    }
+  }
+  const get = (key: K): V | undefined => {
+    const entry = entries.get(key);
+    return entry && valueOf(entry);
+  };
+  return {
+    get size() {
+      return size();
+    },
+    get,
+    has: (key) => get(key) !== undefined,
+    *keys() {
+      for (const [key] of pairs()) yield key;
+    },
+    *values() {
+      for (const [, value] of pairs()) yield value;
+    },
+    [Symbol.iterator]: pairs,
+  };
 }

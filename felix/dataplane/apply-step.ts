@@ -7,6 +7,7 @@
 // Add before delete: at no moment is there less than both the old and the new state have.
 
 import type { Kernel, KernelFailure, Nexthop } from '../../lib/kernel/kernel.ts';
+import type { TrackedEntry } from '../../lib/pending-keys.ts';
 import type { FibKey } from '../desired/fib-entry.ts';
 import type { KernelMirror } from './kernel-mirror.ts';
 import type { KernelTable, WriteResult } from './kernel-table.ts';
@@ -36,30 +37,30 @@ export async function applyStep(
   const isHop = (nexthop: Nexthop): boolean => nexthop.group === undefined;
 
   const hops = nexthops.updates(BATCH, isHop);
-  if (hops.length > 0) return nexthopResult('put', await nexthops.put(kernel, hops), true);
+  if (hops.length > 0) return nexthopResult('put', await nexthops.write(kernel, hops), true);
 
   const { dataplane } = nexthops.tracker;
   const hasMembers = ({ group = [] }: Nexthop): boolean => group.every(({ id }) => dataplane.has(id));
   const groups = nexthops.updates(BATCH, (nexthop) => !isHop(nexthop) && hasMembers(nexthop));
-  if (groups.length > 0) return nexthopResult('put', await nexthops.put(kernel, groups), false);
+  if (groups.length > 0) return nexthopResult('put', await nexthops.write(kernel, groups), false);
 
   const wanted = routes.table.updates(
     BATCH,
     ({ nexthopId }, key) => (nexthopId === undefined || dataplane.has(nexthopId)) && !routes.isBlocked(key),
   );
-  if (wanted.length > 0) return routeResult('put', await routes.put(kernel, wanted));
+  if (wanted.length > 0) return routeResult('put', await routes.write(kernel, wanted));
 
   if (!mayDelete) return undefined;
   const unwanted = routes.table.deletions(BATCH, () => true);
-  if (unwanted.length > 0) return routeResult('delete', await routes.table.remove(kernel, unwanted));
+  if (unwanted.length > 0) return routeResult('delete', await routes.write(kernel, unwanted));
 
   const unused = unusedNexthops(mirror, nexthops);
-  if (unused.length > 0) return nexthopResult('delete', await nexthops.remove(kernel, unused), false);
+  if (unused.length > 0) return nexthopResult('delete', await nexthops.write(kernel, unused), false);
   return undefined;
 }
 
 /** Nexthop objects to delete now: groups before hops, and none that something in the kernel still uses. */
-function unusedNexthops(mirror: KernelMirror, nexthops: KernelTable<number, Nexthop>): number[] {
+function unusedNexthops(mirror: KernelMirror, nexthops: KernelTable<number, Nexthop>): TrackedEntry<number, Nexthop>[] {
   if (nexthops.tracker.pendingDeletions.size === 0) return [];
   const used = mirror.routes.nexthopsInUse();
   const groups = nexthops.deletions(BATCH, ({ id, group }) => group !== undefined && !used.has(id));

@@ -5,11 +5,11 @@
 // of later changes by others may come before the answer to the write does, and must not be overwritten by it.
 
 import { DeltaTracker } from '../../lib/delta-tracker.ts';
+import type { TrackedEntry } from '../../lib/pending-keys.ts';
 import type { Kernel, KernelChange, KernelFailure } from '../../lib/kernel/kernel.ts';
 import type { Clock } from '../../lib/run/clock.ts';
 import { EchoLedger } from './echo-ledger.ts';
 import { type Refusal, Retries } from './retries.ts';
-import { SetWalk } from './set-walk.ts';
 
 /** A notification that waits for longer than this is not left: it is read between two batches. */
 const OUTDATED_MS = 1_000;
@@ -37,44 +37,72 @@ export class KernelTable<K, V> {
   readonly retries: Retries<K, V>;
   readonly #options: KernelTableOptions<V>;
   readonly #echoes = new EchoLedger<K>();
-  readonly #updateWalk: SetWalk<K>;
-  readonly #deletionWalk: SetWalk<K>;
   #lastWriteMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: KernelTableOptions<V>) {
     this.#options = options;
     this.tracker = new DeltaTracker(options.same);
     this.retries = new Retries(options.same);
-    this.#updateWalk = new SetWalk(this.tracker.pendingUpdates);
-    this.#deletionWalk = new SetWalk(this.tracker.pendingDeletions);
   }
 
-  /** Keys to put now: wanted, not there or different, not waiting for a retry, and accepted; at most `limit`. */
-  updates(limit: number, accept: (value: V, key: K) => boolean): K[] {
+  /** What to put now: wanted, not there or different, not waiting for a retry, and accepted; at most `limit`. */
+  updates(limit: number, accept: (value: V, key: K) => boolean): TrackedEntry<K, V>[] {
     const nowMs = this.#options.clock.monotonicMs();
-    return this.#updateWalk.next(limit, (key) => {
-      const value = this.tracker.desired.get(key) as V;
+    return this.tracker.pendingUpdates.take(limit, ({ key, desired }) => {
+      const value = desired as V;
       return accept(value, key) && this.retries.mayWrite(key, value, nowMs);
     });
   }
 
-  /** Keys to delete now: there, not wanted, not waiting for a retry, and accepted; at most `limit`. */
-  deletions(limit: number, accept: (value: V, key: K) => boolean): K[] {
+  /** What to delete now: there, not wanted, not waiting for a retry, and accepted; at most `limit`. */
+  deletions(limit: number, accept: (value: V) => boolean): TrackedEntry<K, V>[] {
     const nowMs = this.#options.clock.monotonicMs();
-    return this.#deletionWalk.next(
+    return this.tracker.pendingDeletions.take(
       limit,
-      (key) => accept(this.tracker.dataplane.get(key) as V, key) && this.retries.mayWrite(key, undefined, nowMs),
+      ({ key, dataplane }) => accept(dataplane as V) && this.retries.mayWrite(key, undefined, nowMs),
     );
   }
 
-  /** Writes the desired values of these keys. Throws `KernelError`; then only a listing tells what was done. */
-  put(kernel: Kernel, keys: readonly K[]): Promise<WriteResult<K>> {
-    return this.#write(kernel, keys, (key) => this.tracker.desired.get(key));
-  }
-
-  /** Deletes these keys. Throws as `put`. */
-  remove(kernel: Kernel, keys: readonly K[]): Promise<WriteResult<K>> {
-    return this.#write(kernel, keys, () => undefined);
+  /**
+   * Writes what is desired of these entries, or deletes what is not. Throws `KernelError`; then only a listing tells what
+   * was done.
+   */
+  async write(kernel: Kernel, entries: readonly TrackedEntry<K, V>[]): Promise<WriteResult<K>> {
+    const { clock, put, remove, isMuted = false } = this.#options;
+    const { tracker, retries } = this;
+    const nowMs = clock.monotonicMs();
+    const changes: KernelChange[] = [];
+    const values: (V | undefined)[] = [];
+    const formers: (V | undefined)[] = [];
+    for (const entry of entries) {
+      const { key, desired, dataplane } = entry;
+      changes.push(desired === undefined ? remove(dataplane as V) : put(desired));
+      values.push(desired);
+      formers.push(dataplane);
+      tracker.written(entry);
+      if (!isMuted) this.#echoes.expect(key, nowMs);
+    }
+    const failures = await kernel.apply(changes);
+    this.#lastWriteMs = clock.monotonicMs();
+    const written: K[] = [];
+    const refused: { key: K; failure: KernelFailure }[] = [];
+    for (const [at, { key }] of entries.entries()) {
+      const failure = failures[at];
+      if (failure === undefined) {
+        retries.settled(key);
+        written.push(key);
+        continue;
+      }
+      const [value, former] = [values[at], formers[at]];
+      if (!isMuted) this.#echoes.cancel(key);
+      refused.push({ key, failure });
+      retries.refused(key, value, failure, this.#lastWriteMs);
+      // Unless a notification has told otherwise meanwhile, it is as it was.
+      if (tracker.dataplane.get(key) !== value) continue;
+      if (former === undefined) tracker.deleteDataplane(key);
+      else tracker.setDataplane(key, former);
+    }
+    return { written, refused };
   }
 
   /** A notification: the object with this key now is `value`, or is gone. Says what it was, if it was not an echo. */
@@ -89,15 +117,18 @@ export class KernelTable<K, V> {
   }
 
   /** A complete listing. What differs from what was known is drift; the first listing of a table is none. */
-  replace(entries: ReadonlyMap<K, V>, isFirst: boolean): Drift[] {
+  replace(entries: Iterable<readonly [K, V]>, isFirst: boolean): Drift[] {
     const nowMs = this.#options.clock.monotonicMs();
     const { tracker, retries } = this;
+    this.#echoes.clear();
+    retries.renew(nowMs);
+    if (isFirst) {
+      tracker.replaceDataplane(entries);
+      return [];
+    }
     const updates = new Set(tracker.pendingUpdates);
     const deletions = new Set(tracker.pendingDeletions);
     tracker.replaceDataplane(entries);
-    this.#echoes.clear();
-    retries.renew(nowMs);
-    if (isFirst) return [];
     const drifts: Drift[] = [];
     for (const key of tracker.pendingUpdates) {
       if (updates.has(key)) continue;
@@ -141,40 +172,5 @@ export class KernelTable<K, V> {
     if (held !== undefined && this.#options.same(held, value)) return undefined;
     if (wanted === undefined) return 'added';
     return this.#options.same(wanted, value) ? undefined : 'modified';
-  }
-
-  async #write(kernel: Kernel, keys: readonly K[], wantedOf: (key: K) => V | undefined): Promise<WriteResult<K>> {
-    const { clock, put, remove, isMuted = false } = this.#options;
-    const { tracker, retries } = this;
-    const nowMs = clock.monotonicMs();
-    const writes = keys.map((key) => {
-      const value = wantedOf(key);
-      const former = tracker.dataplane.get(key);
-      const change = value === undefined ? remove(former as V) : put(value);
-      if (value === undefined) tracker.deleteDataplane(key);
-      else tracker.setDataplane(key, value);
-      if (!isMuted) this.#echoes.expect(key, nowMs);
-      return { key, value, former, change };
-    });
-    const failures = await kernel.apply(writes.map(({ change }) => change));
-    this.#lastWriteMs = clock.monotonicMs();
-    const written: K[] = [];
-    const refused: { key: K; failure: KernelFailure }[] = [];
-    for (const [at, { key, value, former }] of writes.entries()) {
-      const failure = failures[at];
-      if (failure === undefined) {
-        retries.settled(key);
-        written.push(key);
-        continue;
-      }
-      if (!isMuted) this.#echoes.cancel(key);
-      refused.push({ key, failure });
-      retries.refused(key, value, failure, clock.monotonicMs());
-      // Unless a notification has told otherwise meanwhile, it is as it was.
-      if (tracker.dataplane.get(key) !== value) continue;
-      if (former === undefined) tracker.deleteDataplane(key);
-      else tracker.setDataplane(key, former);
-    }
-    return { written, refused };
   }
 }

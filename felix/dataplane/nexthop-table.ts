@@ -4,11 +4,11 @@
 // The confusing thing: deleting an object deletes, in silence, every route that uses it, and takes it out of every group.
 // So an object goes last, and only when nothing in the kernel uses it, whoever that belongs to.
 
-import type { Kernel, KernelEvent, Nexthop } from '../../lib/kernel/kernel.ts';
+import type { KernelEvent, Nexthop } from '../../lib/kernel/kernel.ts';
 import type { Clock } from '../../lib/run/clock.ts';
 import { sameNexthop } from '../desired/fib-entry.ts';
 import { isOurs } from '../desired/ownership.ts';
-import { type Drift, KernelTable, type WriteResult } from './kernel-table.ts';
+import { type Drift, KernelTable } from './kernel-table.ts';
 
 type NexthopEvent = Extract<KernelEvent, { readonly kind: 'nexthop' }>;
 
@@ -45,10 +45,6 @@ export class NexthopTable {
     for (const { group } of this.table.tracker.dataplane.values()) for (const { id } of group ?? []) ids.add(id);
     for (const members of this.#foreignMembers.values()) for (const id of members) ids.add(id);
     return ids;
-  }
-
-  put(kernel: Kernel, ids: readonly number[]): Promise<WriteResult<number>> {
-    return this.table.put(kernel, ids);
   }
 
   /** Takes in one notification. */

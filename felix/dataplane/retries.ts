@@ -56,7 +56,7 @@ export class Retries<K, V> {
 
   /** The kernel took it, or it is not wanted any more. */
   settled(key: K): void {
-    this.#refusals.delete(key);
+    if (this.#refusals.size > 0) this.#refusals.delete(key);
   }
 
   /** Somebody else changed what is ours. */
@@ -70,6 +70,7 @@ export class Retries<K, V> {
 
   /** Whether the key may be written with this value now; `undefined` for a deletion. */
   mayWrite(key: K, value: V | undefined, nowMs: number): boolean {
+    if (this.#contentions.size === 0 && this.#refusals.size === 0) return true;
     const contention = this.#contentions.get(key);
     if (contention !== undefined && contention.notBeforeMs > nowMs) return false;
     const refusal = this.#refusals.get(key);

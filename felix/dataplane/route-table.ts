@@ -5,6 +5,7 @@
 // ours and was replaced by another program's is drift, and is taken back.
 
 import { type Kernel, type KernelEvent, type Route, TABLE_MAIN } from '../../lib/kernel/kernel.ts';
+import type { TrackedEntry } from '../../lib/pending-keys.ts';
 import type { Clock } from '../../lib/run/clock.ts';
 import { type FibKey, fibKey, sameRoute } from '../desired/fib-entry.ts';
 import { isOurs } from '../desired/ownership.ts';
@@ -24,9 +25,9 @@ export interface RouteNews {
 export class RouteTable {
   readonly table: KernelTable<FibKey, Route>;
   /** Key of each foreign route in the main table, and the nexthop object that it uses. */
-  readonly #foreign = new Map<FibKey, number | undefined>();
+  #foreign = new Map<FibKey, number | undefined>();
   /** Keys that were ours and that a foreign route now holds. */
-  readonly #taken = new Set<FibKey>();
+  #taken = new Set<FibKey>();
 
   /** `isMuted`: the kernel tells nothing of our own routes. */
   constructor(clock: Clock, isMuted = false) {
@@ -56,8 +57,10 @@ export class RouteTable {
     return ids;
   }
 
-  async put(kernel: Kernel, keys: readonly FibKey[]): Promise<WriteResult<FibKey>> {
-    const result = await this.table.put(kernel, keys);
+  /** Writes or deletes these. Throws as `KernelTable.write`. */
+  async write(kernel: Kernel, entries: readonly TrackedEntry<FibKey, Route>[]): Promise<WriteResult<FibKey>> {
+    const result = await this.table.write(kernel, entries);
+    if (this.#taken.size === 0) return result;
     for (const key of result.written) {
       // Ours has replaced it; for this the kernel sends no deletion.
       if (this.#taken.delete(key)) this.#foreign.delete(key);
@@ -86,18 +89,17 @@ export class RouteTable {
 
   /** Takes in a complete listing. */
   replace(routes: readonly Route[], isFirst: boolean): Drift[] {
-    const ours = new Map<FibKey, Route>();
+    const ours: (readonly [FibKey, Route])[] = [];
     const foreign = new Map<FibKey, number | undefined>();
     for (const route of routes) {
-      if (isOurs(route)) ours.set(fibKey(route), route);
+      if (isOurs(route)) ours.push([fibKey(route), route]);
       else if (route.table === TABLE_MAIN) foreign.set(fibKey(route), route.nexthopId);
     }
     const { dataplane } = this.table.tracker;
-    const taken = [...foreign.keys()].filter((key) => !ours.has(key) && (dataplane.has(key) || this.#taken.has(key)));
-    this.#foreign.clear();
-    for (const [key, id] of foreign) this.#foreign.set(key, id);
-    this.#taken.clear();
-    for (const key of taken) this.#taken.add(key);
-    return this.table.replace(ours, isFirst);
+    const disputed = [...foreign.keys()].filter((key) => dataplane.has(key) || this.#taken.has(key));
+    const drifts = this.table.replace(ours, isFirst);
+    this.#foreign = foreign;
+    this.#taken = new Set(disputed.filter((key) => !dataplane.has(key)));
+    return drifts;
   }
 }

@@ -12,9 +12,12 @@ import { type Nexthop, PROTOCOL_GINGHAM, type Route, TABLE_MAIN } from '../../li
 import type { Address } from '../../lib/net/address.ts';
 import { type Prefix, prefixFamily } from '../../lib/net/prefix.ts';
 import { type FibKey, fibKey } from './fib-entry.ts';
-import { type GroupPlan, GroupPlans } from './group-plans.ts';
+import { type GroupPlan, GroupPlans, type RouteShape } from './group-plans.ts';
 import type { LinkTable } from './link-table.ts';
 import { FORWARD_METRIC } from './ownership.ts';
+
+/** Marked prefixes before doubles among them are looked for, beyond twice the routes that there are. */
+const DIRTY_MAX = 10_000;
 
 export interface DesiredOptions {
   readonly view: FeedView;
@@ -30,7 +33,8 @@ export class DesiredState {
   readonly #routes: DeltaTracker<FibKey, Route>;
   readonly #plans: GroupPlans;
   readonly #planOf = new Map<Prefix, GroupPlan>();
-  readonly #dirtyPrefixes = new Set<Prefix>();
+  /** Some of them perhaps more than once. */
+  #dirtyPrefixes: Prefix[] = [];
   #dirtyPlans = false;
 
   constructor({ view, links, routes, nexthops, isForeignNexthop }: DesiredOptions) {
@@ -89,7 +93,10 @@ export class DesiredState {
   /** The feed changed. */
   feedChanged({ groups, prefixes }: FeedChange): void {
     for (const group of groups) this.#plans.markGroup(group);
-    for (const prefix of prefixes) this.#dirtyPrefixes.add(prefix);
+    for (const prefix of prefixes) this.#dirtyPrefixes.push(prefix);
+    if (this.#dirtyPrefixes.length > DIRTY_MAX + 2 * this.#view.routeCount) {
+      this.#dirtyPrefixes = [...new Set(this.#dirtyPrefixes)];
+    }
     if (groups.length > 0) this.#dirtyPlans = true;
   }
 
@@ -121,41 +128,55 @@ export class DesiredState {
 
   /** Brings the desired sides of the trackers up to date with all that was marked. */
   settle(): void {
-    if (this.#dirtyPrefixes.size === 0 && !this.#dirtyPlans) return;
+    if (this.#dirtyPrefixes.length === 0 && !this.#dirtyPlans) return;
     this.#dirtyPlans = false;
     const emptied = new Set<GroupPlan>();
-    const formerKeys = this.#movePrefixes(emptied);
+    const moved = this.#movePrefixes(emptied);
+    const reshaped = new Set<GroupPlan>();
     for (const { plan, formerMetric } of this.#plans.settle(emptied)) {
-      for (const prefix of this.#prefixesOf(plan)) this.#writeRoute(prefix, keyOf(prefix, formerMetric));
+      reshaped.add(plan);
+      this.#rewrite(plan, formerMetric);
     }
-    for (const [prefix, formerKey] of formerKeys) this.#writeRoute(prefix, formerKey);
+    for (const { prefix, formerKey } of moved) {
+      const plan = this.#planOf.get(prefix);
+      const key = plan?.shape && keyOf(prefix, plan.shape.metric);
+      if (formerKey !== undefined && formerKey !== key) this.#routes.deleteDesired(formerKey);
+      // With its plan made anew, it has been written just now.
+      if (plan?.shape !== undefined && key !== undefined && !reshaped.has(plan)) {
+        this.#routes.setDesired(key, routeOf(prefix, plan.shape));
+      }
+    }
   }
 
   /** Puts every marked prefix under its present plan; gives those that moved, with the key that they had. */
-  #movePrefixes(emptied: Set<GroupPlan>): Map<Prefix, FibKey | undefined> {
-    const moved = new Map<Prefix, FibKey | undefined>();
+  #movePrefixes(emptied: Set<GroupPlan>): { readonly prefix: Prefix; readonly formerKey: FibKey | undefined }[] {
+    const moved: { readonly prefix: Prefix; readonly formerKey: FibKey | undefined }[] = [];
     for (const prefix of this.#dirtyPrefixes) {
       const group = this.#view.groupOf(prefix);
       const before = this.#planOf.get(prefix);
       const plan = group === undefined ? undefined : this.#plans.planFor(group, prefixFamily(prefix));
       if (plan === before) continue;
-      moved.set(prefix, before && keyOf(prefix, before.shape?.metric));
+      const formerKey = before?.shape && keyOf(prefix, before.shape.metric);
+      // A prefix that is new to a plan that is new has nothing to take back: the plan writes it.
+      if (formerKey !== undefined || plan?.shape !== undefined) moved.push({ prefix, formerKey });
       if (before !== undefined && --before.routeCount === 0) emptied.add(before);
       if (plan === undefined) this.#planOf.delete(prefix);
       else this.#planOf.set(prefix, plan);
       if (plan !== undefined) plan.routeCount++;
     }
-    this.#dirtyPrefixes.clear();
+    this.#dirtyPrefixes = [];
     return moved;
   }
 
-  /** Makes the desired route what the prefix's plan says now; `formerKey` is where it was desired before. */
-  #writeRoute(prefix: Prefix, formerKey: FibKey | undefined): void {
-    const shape = this.#planOf.get(prefix)?.shape;
-    const key = shape && keyOf(prefix, shape.metric);
-    if (formerKey !== undefined && formerKey !== key) this.#routes.deleteDesired(formerKey);
-    if (shape === undefined || key === undefined) return;
-    this.#routes.setDesired(key, { table: TABLE_MAIN, prefix, tos: 0, protocol: PROTOCOL_GINGHAM, ...shape });
+  /** Makes the desired routes of a plan what it says now. */
+  #rewrite(plan: GroupPlan, formerMetric: number | undefined): void {
+    const { shape } = plan;
+    for (const prefix of this.#prefixesOf(plan)) {
+      const key = shape && keyOf(prefix, shape.metric);
+      const formerKey = formerMetric === undefined ? undefined : keyOf(prefix, formerMetric);
+      if (formerKey !== undefined && formerKey !== key) this.#routes.deleteDesired(formerKey);
+      if (shape !== undefined && key !== undefined) this.#routes.setDesired(key, routeOf(prefix, shape));
+    }
   }
 
   *#prefixesOf({ group, family }: GroupPlan): Iterable<Prefix> {
@@ -165,6 +186,13 @@ export class DesiredState {
   *#keysOf(plan: GroupPlan): Iterable<FibKey> {
     for (const prefix of this.#prefixesOf(plan)) yield keyOf(prefix, undefined);
   }
+}
+
+function routeOf(prefix: Prefix, { type, metric, nextHops, nexthopId }: RouteShape): Route {
+  const protocol = PROTOCOL_GINGHAM;
+  // Written out twice: a spread of 100,000 of them is felt.
+  if (nexthopId === undefined) return { table: TABLE_MAIN, prefix, tos: 0, metric, protocol, type, nextHops };
+  return { table: TABLE_MAIN, prefix, tos: 0, metric, protocol, type, nextHops, nexthopId };
 }
 
 function keyOf(prefix: Prefix, metric: number | undefined): FibKey {

@@ -7,6 +7,7 @@
 // The confusing thing: taking an object over with *other* next hops moves every route that points at it at once. So that
 // is done only where all of these routes belong to the new user; where stale ones do too, only equal content is taken.
 
+import type { TrackedSide } from '../../lib/delta-tracker.ts';
 import type { Nexthop, Route } from '../../lib/kernel/kernel.ts';
 import type { FibKey } from './fib-entry.ts';
 import { groupText } from './fib-entry.ts';
@@ -25,8 +26,8 @@ export interface GroupClaim {
 
 /** What is in the kernel, as far as is known. */
 export interface GroupWorld {
-  readonly routes: ReadonlyMap<FibKey, Route>;
-  readonly nexthops: ReadonlyMap<number, Nexthop>;
+  readonly routes: TrackedSide<FibKey, Route>;
+  readonly nexthops: TrackedSide<number, Nexthop>;
   /** Whether some other group of paths has the id, or an object that is not ours. */
   isTaken(id: number): boolean;
 }
@@ -85,7 +86,7 @@ function idInUse(
 }
 
 /** How many routes of ours point at each object. */
-function usersOf(routes: ReadonlyMap<FibKey, Route>): Map<number, number> {
+function usersOf(routes: TrackedSide<FibKey, Route>): Map<number, number> {
   const users = new Map<number, number>();
   for (const { nexthopId } of routes.values()) {
     if (nexthopId !== undefined) users.set(nexthopId, (users.get(nexthopId) ?? 0) + 1);

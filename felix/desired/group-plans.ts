@@ -4,7 +4,7 @@
 // The confusing thing: the shape of a plan's routes is the id of its group object, not its next hops. Next hops that
 // change leave the shape as it is, and so the routes; without nexthop objects the next hops *are* the shape.
 
-import type { DeltaTracker } from '../../lib/delta-tracker.ts';
+import type { DeltaTracker, TrackedSide } from '../../lib/delta-tracker.ts';
 import type { FeedView } from '../../lib/feed/feed-view.ts';
 import { type Nexthop, PROTOCOL_GINGHAM, type Route, type RouteNextHop } from '../../lib/kernel/kernel.ts';
 import type { Address, Family } from '../../lib/net/address.ts';
@@ -44,7 +44,7 @@ export interface GroupPlansOptions {
   readonly links: LinkTable;
   readonly nexthops: DeltaTracker<number, Nexthop>;
   /** The routes of ours in the kernel. */
-  readonly routesInKernel: () => ReadonlyMap<FibKey, Route>;
+  readonly routesInKernel: () => TrackedSide<FibKey, Route>;
   /** Keys of the routes of a plan. */
   readonly keysOf: (plan: GroupPlan) => Iterable<FibKey>;
   /** Whether an id is taken by a nexthop object that is not ours. */
@@ -60,7 +60,7 @@ export interface ReshapedPlan {
 export class GroupPlans {
   readonly #options: GroupPlansOptions;
   readonly #hops: HopTable;
-  readonly #plans = new Map<string, Held>();
+  readonly #plans: Readonly<Record<Family, Map<number, Held>>> = { 4: new Map(), 6: new Map() };
   readonly #groupIds = new Set<number>();
   readonly #dirty = new Set<Held>();
   readonly #gatewayLinks = new Map<Address, number | undefined>();
@@ -88,8 +88,9 @@ export class GroupPlans {
     return this.#usesObjects;
   }
 
-  all(): Iterable<GroupPlan> {
-    return this.#plans.values();
+  *all(): Iterable<GroupPlan> {
+    yield* this.#plans[4].values();
+    yield* this.#plans[6].values();
   }
 
   useNexthopObjects(available: boolean): void {
@@ -98,13 +99,13 @@ export class GroupPlans {
 
   markGroup(group: number): void {
     for (const family of [4, 6] as const) {
-      const plan = this.#plans.get(planKey(group, family));
+      const plan = this.#plans[family].get(group);
       if (plan !== undefined) this.#dirty.add(plan);
     }
   }
 
   markAll(): void {
-    for (const plan of this.#plans.values()) this.#dirty.add(plan);
+    for (const family of [4, 6] as const) for (const plan of this.#plans[family].values()) this.#dirty.add(plan);
   }
 
   setGatewayLink(gateway: Address, linkIndex: number | undefined): void {
@@ -120,12 +121,11 @@ export class GroupPlans {
 
   /** The plan for the routes of one family in a group, made when there is none. */
   planFor(group: number, family: Family): GroupPlan {
-    const key = planKey(group, family);
-    let plan = this.#plans.get(key);
+    let plan = this.#plans[family].get(group);
     if (plan === undefined) {
       const empty = { shape: undefined, waitingFor: undefined, nexthopId: undefined, hops: [] };
       plan = { group, family, routeCount: 0, paths: { kind: 'waiting', reason: '' }, ...empty };
-      this.#plans.set(key, plan);
+      this.#plans[family].set(group, plan);
       this.#dirty.add(plan);
     }
     return plan;
@@ -150,7 +150,7 @@ export class GroupPlans {
   }
 
   #drop(plan: Held): void {
-    this.#plans.delete(planKey(plan.group, plan.family));
+    this.#plans[plan.family].delete(plan.group);
     this.#dirty.delete(plan);
     for (const name of plan.hops) this.#hops.release(name);
     if (plan.nexthopId === undefined) return;
@@ -238,10 +238,6 @@ export class GroupPlans {
     if (nexthopId === undefined || memberCount === 0) return undefined;
     return { type: 'unicast', metric, nextHops: NO_HOPS, nexthopId };
   }
-}
-
-function planKey(group: number, family: Family): string {
-  return `${group} ${family}`;
 }
 
 function sameShape(a: RouteShape | undefined, b: RouteShape | undefined): boolean {

@@ -3,7 +3,7 @@
 // The confusing thing: they look alike. The neighbour says which MAC address has the peer's gateway (the answer that ARP
 // would give); the FDB entry says behind which underlay address that MAC address lives.
 
-import { DeltaTracker } from '../../lib/delta-tracker.ts';
+import { DeltaTracker, type TrackedSide } from '../../lib/delta-tracker.ts';
 import type { Kernel, KernelChange, KernelEvent } from '../../lib/kernel/kernel.ts';
 import type { Address } from '../../lib/net/address.ts';
 import type { Mac } from '../../lib/net/mac.ts';
@@ -139,8 +139,8 @@ function wantOne<K, V>(tracker: DeltaTracker<K, V>, key: K, value: V | undefined
 }
 
 /** What a tracker calls pending it also holds. */
-function held<K, V>(map: ReadonlyMap<K, V>, key: K): V {
-  const value = map.get(key);
+function held<K, V>(side: TrackedSide<K, V>, key: K): V {
+  const value = side.get(key);
   if (value === undefined) throw new Error(`the delta tracker calls ${String(key)} pending and does not hold it`);
   return value;
 }

@@ -87,7 +87,7 @@ class RtnetlinkKernel implements Kernel {
     const failures: (KernelFailure | undefined)[] = new Array(changes.length).fill(undefined);
     const giveWay = slices();
     for (let at = 0; at < changes.length; await giveWay()) at = this.#applySome(changes, at, failures);
-    await this.#forgiveExistingAddresses(changes, failures);
+    if (failures.some((failure) => failure?.code === 'EEXIST')) await this.#forgiveExistingAddresses(changes, failures);
     return failures;
   }
 

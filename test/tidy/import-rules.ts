@@ -27,6 +27,7 @@ const PURE = [
   'lib/net/',
   'lib/wire/',
   'lib/delta-tracker.ts',
+  'lib/pending-keys.ts',
   'bgpd/rib/',
   'bgpd/session/session.ts',
   'felix/desired/',

@@ -34,10 +34,14 @@ function bench() {
     clock,
     table,
     sent,
-    updates: () => table.updates(10, all),
-    deletions: () => table.deletions(10, all),
-    put: (...keys: number[]) => table.put(kernel, keys),
-    remove: (...keys: number[]) => table.remove(kernel, keys),
+    updates: () => table.updates(10, all).map(({ key }) => key),
+    deletions: () => table.deletions(10, all).map(({ key }) => key),
+    put: (...keys: number[]) =>
+      table.write(
+        kernel,
+        table.updates(10, (_, key) => keys.includes(key)),
+      ),
+    remove: () => table.write(kernel, table.deletions(10, all)),
     answer: (...failures: (KernelFailure | undefined)[]) => answer(failures),
   };
 }
@@ -103,7 +107,7 @@ describe('kernel table', () => {
   it('a refused deletion is still to do', async () => {
     const { table, clock, deletions, remove, answer } = bench();
     table.tracker.setDataplane(1, 'old');
-    const write = remove(...deletions());
+    const write = remove();
     expect(table.tracker.dataplane.has(1)).toBe(false);
     answer(REFUSED);
     await write;
