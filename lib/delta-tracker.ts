@@ -45,8 +45,16 @@ export class DeltaTracker<K, V> {
   /** `equal` says whether a desired value and a value in the dataplane are the same for all that matters. */
   constructor(equal: (desired: V, dataplane: V) => boolean) {
     this.#equal = equal;
-    this.desired = sideOf(this.#entries, (entry) => entry.desired, () => this.#desiredSize);
-    this.dataplane = sideOf(this.#entries, (entry) => entry.dataplane, () => this.#dataplaneSize);
+    this.desired = sideOf(
+      this.#entries,
+      (entry) => entry.desired,
+      () => this.#desiredSize,
+    );
+    this.dataplane = sideOf(
+      this.#entries,
+      (entry) => entry.dataplane,
+      () => this.#dataplaneSize,
+    );
   }
 
   /** Entries to write with their desired values, oldest first; live. */
@@ -111,7 +119,15 @@ export class DeltaTracker<K, V> {
   #entryOf(key: K): Entry<K, V> {
     let entry = this.#entries.get(key);
     if (entry === undefined) {
-      entry = { key, desired: undefined, dataplane: undefined, list: undefined, before: undefined, after: undefined, listing: 0 };
+      entry = {
+        key,
+        desired: undefined,
+        dataplane: undefined,
+        list: undefined,
+        before: undefined,
+        after: undefined,
+        listing: 0,
+      };
       this.#entries.set(key, entry);
     }
     return entry;
@@ -135,7 +151,8 @@ export class DeltaTracker<K, V> {
       return;
     }
     this.#deletions.remove(entry);
-    if (dataplane !== undefined && (desired === dataplane || this.#equal(desired, dataplane))) this.#updates.remove(entry);
+    if (dataplane !== undefined && (desired === dataplane || this.#equal(desired, dataplane)))
+      this.#updates.remove(entry);
     else this.#updates.add(entry);
   }
 }

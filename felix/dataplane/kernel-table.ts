@@ -5,8 +5,8 @@
 // of later changes by others may come before the answer to the write does, and must not be overwritten by it.
 
 import { DeltaTracker } from '../../lib/delta-tracker.ts';
-import type { TrackedEntry } from '../../lib/pending-keys.ts';
 import type { Kernel, KernelChange, KernelFailure } from '../../lib/kernel/kernel.ts';
+import type { TrackedEntry } from '../../lib/pending-keys.ts';
 import type { Clock } from '../../lib/run/clock.ts';
 import { EchoLedger } from './echo-ledger.ts';
 import { type Refusal, Retries } from './retries.ts';
@@ -17,11 +17,11 @@ const OUTDATED_MS = 1_000;
 /** What somebody else did to what is ours: deleted it, added to it, or changed it in place. */
 export type Drift = 'deleted' | 'added' | 'modified';
 
-export interface KernelTableOptions<V> {
+export interface KernelTableOptions<K, V> {
   readonly clock: Clock;
   readonly same: (a: V, b: V) => boolean;
-  readonly put: (value: V) => KernelChange;
-  readonly remove: (value: V) => KernelChange;
+  readonly put: (value: V, key: K) => KernelChange;
+  readonly remove: (value: V, key: K) => KernelChange;
   /** The kernel tells nothing of our own writes: no echo is owed, and what it tells was done by somebody else. */
   readonly isMuted?: boolean;
 }
@@ -35,11 +35,11 @@ export interface WriteResult<K> {
 export class KernelTable<K, V> {
   readonly tracker: DeltaTracker<K, V>;
   readonly retries: Retries<K, V>;
-  readonly #options: KernelTableOptions<V>;
+  readonly #options: KernelTableOptions<K, V>;
   readonly #echoes = new EchoLedger<K>();
   #lastWriteMs = Number.NEGATIVE_INFINITY;
 
-  constructor(options: KernelTableOptions<V>) {
+  constructor(options: KernelTableOptions<K, V>) {
     this.#options = options;
     this.tracker = new DeltaTracker(options.same);
     this.retries = new Retries(options.same);
@@ -76,7 +76,7 @@ export class KernelTable<K, V> {
     const formers: (V | undefined)[] = [];
     for (const entry of entries) {
       const { key, desired, dataplane } = entry;
-      changes.push(desired === undefined ? remove(dataplane as V) : put(desired));
+      changes.push(desired === undefined ? remove(dataplane as V, key) : put(desired, key));
       values.push(desired);
       formers.push(dataplane);
       tracker.written(entry);

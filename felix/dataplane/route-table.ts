@@ -7,7 +7,7 @@
 import { type Kernel, type KernelEvent, type Route, TABLE_MAIN } from '../../lib/kernel/kernel.ts';
 import type { TrackedEntry } from '../../lib/pending-keys.ts';
 import type { Clock } from '../../lib/run/clock.ts';
-import { type FibKey, fibKey, sameRoute } from '../desired/fib-entry.ts';
+import { type FibKey, fibKey, prefixOfKey, type RouteBody, sameRoute } from '../desired/fib-entry.ts';
 import { isOurs } from '../desired/ownership.ts';
 import { type Drift, KernelTable, type WriteResult } from './kernel-table.ts';
 
@@ -23,7 +23,7 @@ export interface RouteNews {
 }
 
 export class RouteTable {
-  readonly table: KernelTable<FibKey, Route>;
+  readonly table: KernelTable<FibKey, RouteBody>;
   /** Key of each foreign route in the main table, and the nexthop object that it uses. */
   #foreign = new Map<FibKey, number | undefined>();
   /** Keys that were ours and that a foreign route now holds. */
@@ -35,12 +35,8 @@ export class RouteTable {
       clock,
       isMuted,
       same: sameRoute,
-      put: (route) => ({ op: 'put', kind: 'route', route }),
-      remove: ({ table, prefix, tos, metric, protocol, type }) => ({
-        op: 'delete',
-        kind: 'route',
-        route: { table, prefix, tos, metric, protocol, type },
-      }),
+      put: (body, key) => ({ op: 'put', kind: 'route', route: routeOf(key, body) }),
+      remove: (body, key) => ({ op: 'delete', kind: 'route', route: routeOf(key, body) }),
     });
   }
 
@@ -58,7 +54,7 @@ export class RouteTable {
   }
 
   /** Writes or deletes these. Throws as `KernelTable.write`. */
-  async write(kernel: Kernel, entries: readonly TrackedEntry<FibKey, Route>[]): Promise<WriteResult<FibKey>> {
+  async write(kernel: Kernel, entries: readonly TrackedEntry<FibKey, RouteBody>[]): Promise<WriteResult<FibKey>> {
     const result = await this.table.write(kernel, entries);
     if (this.#taken.size === 0) return result;
     for (const key of result.written) {
@@ -89,7 +85,7 @@ export class RouteTable {
 
   /** Takes in a complete listing. */
   replace(routes: readonly Route[], isFirst: boolean): Drift[] {
-    const ours: (readonly [FibKey, Route])[] = [];
+    const ours: (readonly [FibKey, RouteBody])[] = [];
     const foreign = new Map<FibKey, number | undefined>();
     for (const route of routes) {
       if (isOurs(route)) ours.push([fibKey(route), route]);
@@ -102,4 +98,17 @@ export class RouteTable {
     this.#taken = new Set(disputed.filter((key) => !dataplane.has(key)));
     return drifts;
   }
+}
+
+function routeOf(
+  key: FibKey,
+  { table, tos, metric, protocol, type, nextHops, nexthopId, source, mtuBytes }: RouteBody,
+): Route {
+  const prefix = prefixOfKey(key);
+  // A spread of 100,000 of them is felt.
+  const route: { -readonly [K in keyof Route]: Route[K] } = { table, prefix, tos, metric, protocol, type, nextHops };
+  if (nexthopId !== undefined) route.nexthopId = nexthopId;
+  if (source !== undefined) route.source = source;
+  if (mtuBytes !== undefined) route.mtuBytes = mtuBytes;
+  return route;
 }

@@ -8,21 +8,21 @@
 
 import type { DeltaTracker } from '../../lib/delta-tracker.ts';
 import type { FeedChange, FeedView } from '../../lib/feed/feed-view.ts';
-import { type Nexthop, PROTOCOL_GINGHAM, type Route, TABLE_MAIN } from '../../lib/kernel/kernel.ts';
+import { type Nexthop, TABLE_MAIN } from '../../lib/kernel/kernel.ts';
 import type { Address } from '../../lib/net/address.ts';
 import { type Prefix, prefixFamily } from '../../lib/net/prefix.ts';
-import { type FibKey, fibKey } from './fib-entry.ts';
-import { type GroupPlan, GroupPlans, type RouteShape } from './group-plans.ts';
+import { type FibKey, fibKey, type RouteBody } from './fib-entry.ts';
+import { type GroupPlan, GroupPlans } from './group-plans.ts';
 import type { LinkTable } from './link-table.ts';
 import { FORWARD_METRIC } from './ownership.ts';
 
-/** Marked prefixes before doubles among them are looked for, beyond twice the routes that there are. */
-const DIRTY_MAX = 10_000;
+/** Marks before doubles among them are looked for: no feed that flaps makes them grow without bound. */
+const DIRTY_MAX = 1_000_000;
 
 export interface DesiredOptions {
   readonly view: FeedView;
   readonly links: LinkTable;
-  readonly routes: DeltaTracker<FibKey, Route>;
+  readonly routes: DeltaTracker<FibKey, RouteBody>;
   readonly nexthops: DeltaTracker<number, Nexthop>;
   /** Whether an id is taken by a nexthop object that is not ours. */
   readonly isForeignNexthop: (id: number) => boolean;
@@ -30,11 +30,12 @@ export interface DesiredOptions {
 
 export class DesiredState {
   readonly #view: FeedView;
-  readonly #routes: DeltaTracker<FibKey, Route>;
+  readonly #routes: DeltaTracker<FibKey, RouteBody>;
   readonly #plans: GroupPlans;
   readonly #planOf = new Map<Prefix, GroupPlan>();
   /** Some of them perhaps more than once. */
   #dirtyPrefixes: Prefix[] = [];
+  #dirtyMax = DIRTY_MAX;
   #dirtyPlans = false;
 
   constructor({ view, links, routes, nexthops, isForeignNexthop }: DesiredOptions) {
@@ -94,8 +95,9 @@ export class DesiredState {
   feedChanged({ groups, prefixes }: FeedChange): void {
     for (const group of groups) this.#plans.markGroup(group);
     for (const prefix of prefixes) this.#dirtyPrefixes.push(prefix);
-    if (this.#dirtyPrefixes.length > DIRTY_MAX + 2 * this.#view.routeCount) {
+    if (this.#dirtyPrefixes.length > this.#dirtyMax) {
       this.#dirtyPrefixes = [...new Set(this.#dirtyPrefixes)];
+      this.#dirtyMax = DIRTY_MAX + 2 * this.#dirtyPrefixes.length;
     }
     if (groups.length > 0) this.#dirtyPlans = true;
   }
@@ -143,7 +145,7 @@ export class DesiredState {
       if (formerKey !== undefined && formerKey !== key) this.#routes.deleteDesired(formerKey);
       // With its plan made anew, it has been written just now.
       if (plan?.shape !== undefined && key !== undefined && !reshaped.has(plan)) {
-        this.#routes.setDesired(key, routeOf(prefix, plan.shape));
+        this.#routes.setDesired(key, plan.shape);
       }
     }
   }
@@ -175,7 +177,7 @@ export class DesiredState {
       const key = shape && keyOf(prefix, shape.metric);
       const formerKey = formerMetric === undefined ? undefined : keyOf(prefix, formerMetric);
       if (formerKey !== undefined && formerKey !== key) this.#routes.deleteDesired(formerKey);
-      if (shape !== undefined && key !== undefined) this.#routes.setDesired(key, routeOf(prefix, shape));
+      if (shape !== undefined && key !== undefined) this.#routes.setDesired(key, shape);
     }
   }
 
@@ -186,13 +188,6 @@ export class DesiredState {
   *#keysOf(plan: GroupPlan): Iterable<FibKey> {
     for (const prefix of this.#prefixesOf(plan)) yield keyOf(prefix, undefined);
   }
-}
-
-function routeOf(prefix: Prefix, { type, metric, nextHops, nexthopId }: RouteShape): Route {
-  const protocol = PROTOCOL_GINGHAM;
-  // Written out twice: a spread of 100,000 of them is felt.
-  if (nexthopId === undefined) return { table: TABLE_MAIN, prefix, tos: 0, metric, protocol, type, nextHops };
-  return { table: TABLE_MAIN, prefix, tos: 0, metric, protocol, type, nextHops, nexthopId };
 }
 
 function keyOf(prefix: Prefix, metric: number | undefined): FibKey {

@@ -5,7 +5,7 @@
 
 import { type Nexthop, type Route, type RouteKey, type RouteNextHop, TABLE_MAIN } from '../../lib/kernel/kernel.ts';
 import { type Family, familyOf } from '../../lib/net/address.ts';
-import { prefixFamily } from '../../lib/net/prefix.ts';
+import { type Prefix, prefixFamily } from '../../lib/net/prefix.ts';
 import { FORWARD_METRIC } from './ownership.ts';
 
 /** Table, prefix, type of service and metric as text, for maps: the main table, tos 0 and the usual metric are left out. */
@@ -20,8 +20,17 @@ export function fibKey({ table, prefix, tos, metric }: RouteKey): FibKey {
   return table === TABLE_MAIN && tos === 0 ? usual : `${usual} table ${table} tos ${tos}`;
 }
 
+/** What a route says besides where to: the same object for all routes of a group of paths. */
+export type RouteBody = Omit<Route, 'prefix'>;
+
+/** The prefix in a key. */
+export function prefixOfKey(key: FibKey): Prefix {
+  const end = key.indexOf(' ');
+  return (end < 0 ? key : key.slice(0, end)) as Prefix;
+}
+
 /** Whether two routes with one key forward alike and carry the same attributes. */
-export function sameRoute(a: Route, b: Route): boolean {
+export function sameRoute(a: RouteBody, b: RouteBody): boolean {
   return (
     a.type === b.type &&
     a.protocol === b.protocol &&

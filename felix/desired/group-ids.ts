@@ -8,8 +8,8 @@
 // is done only where all of these routes belong to the new user; where stale ones do too, only equal content is taken.
 
 import type { TrackedSide } from '../../lib/delta-tracker.ts';
-import type { Nexthop, Route } from '../../lib/kernel/kernel.ts';
-import type { FibKey } from './fib-entry.ts';
+import type { Nexthop } from '../../lib/kernel/kernel.ts';
+import type { FibKey, RouteBody } from './fib-entry.ts';
 import { groupText } from './fib-entry.ts';
 import { idFor } from './nexthop-ids.ts';
 import { GROUP_IDS } from './ownership.ts';
@@ -26,7 +26,7 @@ export interface GroupClaim {
 
 /** What is in the kernel, as far as is known. */
 export interface GroupWorld {
-  readonly routes: TrackedSide<FibKey, Route>;
+  readonly routes: TrackedSide<FibKey, RouteBody>;
   readonly nexthops: TrackedSide<number, Nexthop>;
   /** Whether some other group of paths has the id, or an object that is not ours. */
   isTaken(id: number): boolean;
@@ -86,7 +86,7 @@ function idInUse(
 }
 
 /** How many routes of ours point at each object. */
-function usersOf(routes: TrackedSide<FibKey, Route>): Map<number, number> {
+function usersOf(routes: TrackedSide<FibKey, RouteBody>): Map<number, number> {
   const users = new Map<number, number>();
   for (const { nexthopId } of routes.values()) {
     if (nexthopId !== undefined) users.set(nexthopId, (users.get(nexthopId) ?? 0) + 1);

@@ -6,9 +6,9 @@
 
 import type { DeltaTracker, TrackedSide } from '../../lib/delta-tracker.ts';
 import type { FeedView } from '../../lib/feed/feed-view.ts';
-import { type Nexthop, PROTOCOL_GINGHAM, type Route, type RouteNextHop } from '../../lib/kernel/kernel.ts';
+import { type Nexthop, PROTOCOL_GINGHAM, type RouteNextHop, TABLE_MAIN } from '../../lib/kernel/kernel.ts';
 import type { Address, Family } from '../../lib/net/address.ts';
-import type { FibKey } from './fib-entry.ts';
+import { type FibKey, type RouteBody, sameRoute } from './fib-entry.ts';
 import { assignGroupIds } from './group-ids.ts';
 import { HopTable } from './hop-table.ts';
 import type { LinkTable } from './link-table.ts';
@@ -17,8 +17,8 @@ import { type PathPlan, planPaths } from './path-plan.ts';
 
 const NO_HOPS: readonly RouteNextHop[] = [];
 
-/** What every route of one plan has in common. */
-export type RouteShape = Pick<Route, 'type' | 'metric' | 'nextHops'> & { readonly nexthopId?: number };
+/** What every route of ours has in common. */
+const OURS = { table: TABLE_MAIN, tos: 0, protocol: PROTOCOL_GINGHAM } as const;
 
 /** One group of the feed, for the routes of one family. */
 export interface GroupPlan {
@@ -27,7 +27,7 @@ export interface GroupPlan {
   /** Number of its routes; kept by the owner. */
   routeCount: number;
   /** What its routes say; `undefined` while it has none in the kernel, and then `waitingFor` says why. */
-  readonly shape: RouteShape | undefined;
+  readonly shape: RouteBody | undefined;
   readonly waitingFor: string | undefined;
   /** Id of its group object, once it has one. */
   readonly nexthopId: number | undefined;
@@ -44,7 +44,7 @@ export interface GroupPlansOptions {
   readonly links: LinkTable;
   readonly nexthops: DeltaTracker<number, Nexthop>;
   /** The routes of ours in the kernel. */
-  readonly routesInKernel: () => TrackedSide<FibKey, Route>;
+  readonly routesInKernel: () => TrackedSide<FibKey, RouteBody>;
   /** Keys of the routes of a plan. */
   readonly keysOf: (plan: GroupPlan) => Iterable<FibKey>;
   /** Whether an id is taken by a nexthop object that is not ours. */
@@ -145,7 +145,7 @@ export class GroupPlans {
     return plans.flatMap((plan) => {
       const former = plan.shape;
       this.#publish(plan);
-      return sameShape(former, plan.shape) ? [] : [{ plan, formerMetric: former?.metric }];
+      return former === plan.shape ? [] : [{ plan, formerMetric: former?.metric }];
     });
   }
 
@@ -219,7 +219,9 @@ export class GroupPlans {
     if (id !== undefined && members.length > 0) {
       nexthops.setDesired(id, { id, protocol: PROTOCOL_GINGHAM, family, group: members });
     }
-    plan.shape = this.#shapeOf(plan, members.length);
+    const shape = this.#shapeOf(plan, members.length);
+    // As long as it says the same it is the same object: what is compared is mostly that.
+    if (!sameShape(plan.shape, shape)) plan.shape = shape;
     plan.waitingFor =
       plan.shape !== undefined
         ? undefined
@@ -228,24 +230,19 @@ export class GroupPlans {
           : 'the kernel refuses every next hop';
   }
 
-  #shapeOf({ paths, family, nexthopId }: Held, memberCount: number): RouteShape | undefined {
+  #shapeOf({ paths, family, nexthopId }: Held, memberCount: number): RouteBody | undefined {
     const metric = FORWARD_METRIC[family];
-    if (paths.kind === 'drop') return { type: paths.type, metric: paths.metric, nextHops: NO_HOPS };
+    if (paths.kind === 'drop') return { ...OURS, type: paths.type, metric: paths.metric, nextHops: NO_HOPS };
     if (paths.kind === 'waiting') return undefined;
     if (!this.#usesObjects) {
-      return { type: 'unicast', metric, nextHops: paths.hops.map(({ hop, weight }) => ({ ...hop, weight })) };
+      return { ...OURS, type: 'unicast', metric, nextHops: paths.hops.map(({ hop, weight }) => ({ ...hop, weight })) };
     }
     if (nexthopId === undefined || memberCount === 0) return undefined;
-    return { type: 'unicast', metric, nextHops: NO_HOPS, nexthopId };
+    return { ...OURS, type: 'unicast', metric, nextHops: NO_HOPS, nexthopId };
   }
 }
 
-function sameShape(a: RouteShape | undefined, b: RouteShape | undefined): boolean {
+function sameShape(a: RouteBody | undefined, b: RouteBody | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
-  return (
-    a.type === b.type &&
-    a.metric === b.metric &&
-    a.nexthopId === b.nexthopId &&
-    JSON.stringify(a.nextHops) === JSON.stringify(b.nextHops)
-  );
+  return a.metric === b.metric && sameRoute(a, b);
 }
