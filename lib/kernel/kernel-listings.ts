@@ -13,6 +13,9 @@ import { slices } from './slices.ts';
 /** Listings of a table that keeps changing, before giving up. */
 const ATTEMPTS = 6;
 
+/** An object as its message says it: of a group of next hops the family is not known. */
+export type ListedObject<K extends KernelKind> = Extract<DecodedObject, { readonly kind: K }>['object'];
+
 export class KernelListings {
   readonly #log: Logger | undefined;
   #socket: NetlinkSocket | undefined;
@@ -25,7 +28,7 @@ export class KernelListings {
   }
 
   /** All objects of a kind that pass the filter. Throws `KernelError`. */
-  async list(kind: KernelKind, filter: ListFilter): Promise<DecodedObject[]> {
+  async list<K extends KernelKind>(kind: K, filter: ListFilter): Promise<ListedObject<K>[]> {
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
       const listing = this.#last.then(() => this.#listOnce(kind, filter));
       this.#last = listing.catch(() => undefined);
@@ -44,10 +47,10 @@ export class KernelListings {
   }
 
   /** `undefined` where the table changed meanwhile. */
-  async #listOnce(kind: KernelKind, filter: ListFilter): Promise<DecodedObject[] | undefined> {
+  async #listOnce<K extends KernelKind>(kind: K, filter: ListFilter): Promise<ListedObject<K>[] | undefined> {
     this.#assertOpen();
     this.#socket ??= new NetlinkSocket();
-    const found: DecodedObject[] = [];
+    const found: ListedObject<K>[] = [];
     try {
       for (const encode of listRequests(kind, filter)) {
         const end = await this.#dump(this.#socket, kind, filter, encode, found);
@@ -62,12 +65,12 @@ export class KernelListings {
     return found;
   }
 
-  async #dump(
+  async #dump<K extends KernelKind>(
     socket: NetlinkSocket,
-    kind: KernelKind,
+    kind: K,
     filter: ListFilter,
     encode: EncodeList,
-    found: DecodedObject[],
+    found: ListedObject<K>[],
   ): Promise<DumpEnd> {
     const malformed: NetlinkError[] = [];
     const giveWay = slices();
@@ -78,7 +81,9 @@ export class KernelListings {
         const decoded = decodeObject(bytes, message);
         if (decoded === undefined) return;
         if (isNetlinkError(decoded)) malformed.push(decoded);
-        else if (decoded.kind === kind && !decoded.gone && passesFilter(decoded, filter)) found.push(decoded);
+        else if (decoded.kind === kind && !decoded.gone && passesFilter(decoded, filter)) {
+          found.push(decoded.object as ListedObject<K>);
+        }
       });
       if (end !== undefined) {
         // One object that we cannot read must not hide all others.

@@ -22,6 +22,8 @@ import {
   receive,
   SO_RCVBUF,
   SO_RCVBUFFORCE,
+  SO_SNDBUF,
+  SO_SNDBUFFORCE,
   SOCK,
   SOL_SOCKET,
   send,
@@ -29,8 +31,8 @@ import {
   socket,
 } from './syscalls.ts';
 
-/** Bytes of requests in one send; a group of 4,000 nexthop objects fits. */
-const SEND_BUFFER_BYTES = 32 * 1024;
+/** Bytes of requests in one send: more than any single message takes (an attribute has at most 64 KiB). */
+const SEND_BUFFER_BYTES = 1024 * 1024;
 /** The kernel fills at most 32 KiB of a listing per receive; a single link can be larger than others. */
 const RECEIVE_BUFFER_BYTES = 128 * 1024;
 /** What the kernel may queue for us: the failures of a whole batch, or a burst of notifications. */
@@ -75,6 +77,10 @@ export class NetlinkSocket {
     try {
       if (setSocketOption(this.fd, SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER_BYTES) < 0) {
         setSocketOption(this.fd, SOL_SOCKET, SO_RCVBUF, SOCKET_BUFFER_BYTES);
+      }
+      // The kernel takes no more in one send than this; whoever may write routes may also raise it.
+      if (setSocketOption(this.fd, SOL_SOCKET, SO_SNDBUFFORCE, SEND_BUFFER_BYTES) < 0) {
+        setSocketOption(this.fd, SOL_SOCKET, SO_SNDBUF, SEND_BUFFER_BYTES);
       }
       // Kernels from before these options (4.20) lack the kernel's words and narrow no listing; both are done without.
       setSocketOption(this.fd, SOL_NETLINK, OPTION.capAck, 1);

@@ -38,7 +38,7 @@ import { NexthopFamilies } from './nexthop-families.ts';
 import { ownRouteFilter } from './own-route-filter.ts';
 import { slices } from './slices.ts';
 
-/** Messages in one send: 1 to 2 ms of the kernel's time, during which the event loop waits. */
+/** Messages in one send: 1 to 2 ms of the kernel's time, during which the event loop waits. 100 to 4,000 are equally fast. */
 const BATCH_MESSAGES = 400;
 
 type LinkChange = Extract<KernelChange, { readonly kind: 'link' }>;
@@ -72,13 +72,12 @@ class RtnetlinkKernel implements Kernel {
   }
 
   async list<K extends KernelKind>(kind: K, filter: ListFilter = {}): Promise<KernelObjects[K][]> {
-    const found = await this.#listings.list(kind, filter);
-    if (kind !== 'nexthop') return found.map((decoded) => decoded.object) as KernelObjects[K][];
+    if (kind !== 'nexthop')
+      return (await this.#listings.list(kind, filter)) as KernelObjects[KernelKind][] as KernelObjects[K][];
+    const found = await this.#listings.list('nexthop', filter);
     // Single hops first: groups take their family from them.
-    for (const decoded of found) if (decoded.kind === 'nexthop') this.#nexthopFamilies.learn(decoded.object);
-    const nexthops = found.flatMap((decoded) =>
-      decoded.kind === 'nexthop' ? this.#nexthopFamilies.complete(decoded.object) : [],
-    );
+    for (const nexthop of found) this.#nexthopFamilies.learn(nexthop);
+    const nexthops = found.map((nexthop) => this.#nexthopFamilies.complete(nexthop));
     const wanted = nexthops.filter(({ family }) => filter.family === undefined || family === filter.family);
     return wanted as KernelObjects[KernelKind][] as KernelObjects[K][];
   }

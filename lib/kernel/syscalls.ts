@@ -12,6 +12,9 @@ export const SOCK = { raw: 3, nonBlock: 0o4000, closeOnExec: 0o2000000 } as cons
 export const MSG = { trunc: 0x20, dontWait: 0x40 } as const;
 
 export const SOL_SOCKET = 1;
+export const SO_SNDBUF = 7;
+/** SO_SNDBUF beyond net.core.wmem_max; needs CAP_NET_ADMIN. */
+export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUF = 8;
 /** SO_RCVBUF beyond net.core.rmem_max; needs CAP_NET_ADMIN. */
 export const SO_RCVBUFFORCE = 33;

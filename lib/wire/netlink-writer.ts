@@ -7,6 +7,8 @@ import { HEADER, NETLINK_HEADER_LENGTH } from './netlink.ts';
 import { ATTRIBUTE_HEADER_LENGTH, HOST_IS_LITTLE_ENDIAN, viewOf } from './netlink-attributes.ts';
 
 const NESTED = 0x8000;
+/** `nla_len` has 16 bits. */
+const ATTRIBUTE_MAX_LENGTH = 0xffff;
 const UTF8_ENCODER = new TextEncoder();
 
 /** Where messages are written. The caller owns the bytes and looks at `overflow` through `endMessage` only. */
@@ -68,6 +70,7 @@ export function reserve(writer: NetlinkWriter, size: number): number {
 
 /** Reserves an attribute with `size` bytes of payload; offset of the payload, or -1 where it does not fit. */
 export function reserveAttribute(writer: NetlinkWriter, type: number, size: number): number {
+  if (ATTRIBUTE_HEADER_LENGTH + size > ATTRIBUTE_MAX_LENGTH) writer.overflow = true;
   const at = reserve(writer, ATTRIBUTE_HEADER_LENGTH + size);
   if (at < 0) return -1;
   writer.view.setUint16(at, ATTRIBUTE_HEADER_LENGTH + size, HOST_IS_LITTLE_ENDIAN);
@@ -107,6 +110,7 @@ export function beginNested(writer: NetlinkWriter, type: number): number {
 }
 
 export function endNested(writer: NetlinkWriter, start: number): void {
+  if (writer.length - start > ATTRIBUTE_MAX_LENGTH) writer.overflow = true;
   if (!writer.overflow) writer.view.setUint16(start, writer.length - start, HOST_IS_LITTLE_ENDIAN);
 }
 
