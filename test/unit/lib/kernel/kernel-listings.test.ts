@@ -78,7 +78,7 @@ describe('a listing', () => {
   test('is all parts together', async () => {
     play([[ROUTE], [ANOTHER], DONE]);
     const found = await new KernelListings(undefined).list('route', { family: 4 });
-    expect(found).toMatchObject([{ prefix: '10.5.2.0/24' }, { object: { prefix: '10.5.3.0/24' } }]);
+    expect(found).toMatchObject([{ prefix: '10.5.2.0/24' }, { prefix: '10.5.3.0/24' }]);
   });
 
   test('of both families is two listings', async () => {
