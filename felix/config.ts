@@ -50,7 +50,7 @@ export const SETTINGS = {
   'pod-interfaces': list(
     'cni0',
     'interface names',
-    'Behind which pods are; veth* stands for all that begin so.',
+    'Behind which pods are, besides those that the CNI plugin has marked; veth* stands for all that begin so.',
     (part) => (/^[^\s/"]{1,14}\*?$/.test(part) ? part : undefined),
   ),
   'status-address': text('127.0.0.1', 'Address of the status server (/healthz, /readyz, /metrics, /status).'),

@@ -145,7 +145,10 @@ export class DeltaTracker<K, V> {
     const { desired, dataplane } = entry;
     if (desired === undefined) {
       this.#updates.remove(entry);
-      if (dataplane !== undefined) return this.#deletions.add(entry);
+      if (dataplane !== undefined) {
+        this.#deletions.add(entry);
+        return;
+      }
       this.#deletions.remove(entry);
       this.#entries.delete(entry.key);
       return;
@@ -159,18 +162,18 @@ export class DeltaTracker<K, V> {
 
 function sideOf<K, V>(
   entries: ReadonlyMap<K, Entry<K, V>>,
-  valueOf: (entry: Entry<K, V>) => V | undefined,
+  side: (entry: Entry<K, V>) => V | undefined,
   size: () => number,
 ): TrackedSide<K, V> {
   function* pairs(): Generator<readonly [K, V]> {
     for (const entry of entries.values()) {
-      const value = valueOf(entry);
+      const value = side(entry);
       if (value !== undefined) yield [entry.key, value];
     }
   }
   const get = (key: K): V | undefined => {
     const entry = entries.get(key);
-    return entry && valueOf(entry);
+    return entry && side(entry);
   };
   return {
     get size() {

@@ -94,7 +94,11 @@ function sets({ networks, subnets, tunnels }: TrafficFacts): Json[] {
 
 function spoofing({ subnets, podInterfaces }: TrafficFacts): Json[] {
   const name = 'spoofing';
-  const rules = podInterfaces.flatMap((pods) => {
+  const exact = podInterfaces.filter((pods) => !pods.endsWith('*'));
+  const patterns = podInterfaces.filter((pods) => pods.endsWith('*'));
+  // However many pods there are, it is one look into a set.
+  const sources = [...(exact.length === 0 ? [] : ['@pods']), ...patterns];
+  const rules = sources.flatMap((pods) => {
     const from = match('==', { meta: { key: 'iifname' } }, pods);
     return ([4, 6] as const)
       .filter((family) => ofFamily(subnets, family).length > 0)
@@ -110,7 +114,12 @@ function spoofing({ subnets, podInterfaces }: TrafficFacts): Json[] {
         ];
       });
   });
-  return [chain(name, 'filter', 'prerouting', PRIORITY.raw), ...rules];
+  return [podSet(exact), chain(name, 'filter', 'prerouting', PRIORITY.raw), ...rules];
+}
+
+function podSet(names: readonly string[]): Json {
+  const elements = names.length > 0 && { elem: [...new Set(names)].sort() };
+  return { add: { set: { family: 'inet', table: TRAFFIC_TABLE, name: 'pods', type: 'ifname', ...elements } } };
 }
 
 function tunnels({ tunnels: all }: TrafficFacts): Json[] {

@@ -3,6 +3,7 @@
 
 import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
+import { legacyForwardDrops } from '../../lib/kernel/legacy-iptables.ts';
 import { TRAFFIC_TABLE } from '../desired/traffic-rules.ts';
 
 const TIMEOUT_MS = 10_000;
@@ -24,7 +25,7 @@ export interface Nft {
   run(commands: unknown): Promise<void>;
   /** Our table as text that is the same as long as the rules are; `undefined` where there is none. Throws `NftError`. */
   table(): Promise<string | undefined>;
-  /** The base chains at the forward hook, of all tables. Throws `NftError`. */
+  /** The base chains at the forward hook, of all tables; of the old iptables those that drop. Throws `NftError`. */
   forwardChains(): Promise<readonly ForwardChain[]>;
 }
 
@@ -61,7 +62,7 @@ export function nftProgram(file: string, program = 'nft'): Nft {
       const { nftables = [] } = JSON.parse(await call(program, ['-j', 'list', 'chains'])) as {
         nftables?: { chain?: ForwardChain & { readonly hook?: string } }[];
       };
-      return nftables.flatMap(({ chain }) => (chain?.hook === 'forward' ? [chain] : []));
+      return [...nftables.flatMap(({ chain }) => (chain?.hook === 'forward' ? [chain] : [])), ...legacyChains()];
     },
   };
 }
@@ -73,6 +74,17 @@ export function withoutCounts(listing: string): string {
       key === 'handle' || key === 'metainfo' || key === 'packets' || key === 'bytes' ? undefined : value,
     ),
   );
+}
+
+/** The old iptables beside nftables: another set of tables that every packet must pass. */
+function legacyChains(): ForwardChain[] {
+  const dropping = ([4, 6] as const).filter(legacyForwardDrops);
+  return dropping.map((family) => ({
+    family: family === 4 ? 'iptables-legacy' : 'ip6tables-legacy',
+    table: 'filter',
+    name: 'FORWARD',
+    policy: 'drop',
+  }));
 }
 
 function call(program: string, args: readonly string[]): Promise<string> {

@@ -9,7 +9,7 @@
 import { watch } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
-import type { Kernel } from '../../lib/kernel/kernel.ts';
+import type { Kernel, Link } from '../../lib/kernel/kernel.ts';
 import { watchNftables } from '../../lib/kernel/nftables-events.ts';
 import type { Clock } from '../../lib/run/clock.ts';
 import { errorText } from '../../lib/run/exit.ts';
@@ -27,6 +27,8 @@ import { type Nft, NftError } from './nft.ts';
 /** News that come together are one look. */
 const GATHER_MS = 5;
 const RETRY_MS = 5_000;
+/** What the alias of a pod's interface begins with. */
+const POD_ALIAS = 'gingham:';
 
 /** Whether felix writes traffic rules: `auto` does where nft is there, and insists only where masquerading was asked for. */
 export type TrafficMode = 'auto' | 'on' | 'off';
@@ -73,6 +75,8 @@ export class TrafficKeeper {
   #stopped = false;
   #cancelTimer: () => void = () => undefined;
   readonly #closers: (() => void)[] = [];
+  /** Links that were pods' when the rules were made. */
+  #podNames: ReadonlySet<string> = new Set();
 
   constructor(options: TrafficOptions) {
     this.#options = options;
@@ -100,7 +104,7 @@ export class TrafficKeeper {
       kernel
         .subscribe(['link', 'fdb'], (event) => {
           if (event.type === 'resync' || event.kind === 'fdb') kick();
-          else if (event.kind === 'link' && event.object.vxlan !== undefined) kick();
+          else if (event.kind === 'link' && this.#isAboutRules(event.object)) kick();
         })
         .then(
           (unsubscribe) => (this.#stopped ? unsubscribe() : this.#closers.push(unsubscribe)),
@@ -167,16 +171,24 @@ export class TrafficKeeper {
   }
 
   async #facts(cluster: ClusterFacts): Promise<TrafficFacts> {
-    const { kernel, podInterfaces } = this.#options;
+    const { kernel } = this.#options;
     const tunnels: Tunnel[] = [];
-    for (const { index, alias, vxlan } of await kernel.list('link')) {
+    const links = await kernel.list('link');
+    const podInterfaces = [...this.#options.podInterfaces, ...podInterfacesOf(links)];
+    for (const { index, alias, vxlan } of links) {
       if (vxlan === undefined || alias !== 'gingham') continue;
       // flanneld keeps an entry for each node that it knows, whether or not it is reached through the tunnel now.
       const entries = await kernel.list('fdb', { linkIndex: index });
       const hosts = [...new Set(entries.map(({ destination }) => destination))].sort();
       tunnels.push({ vni: vxlan.vni, port: vxlan.port, hosts });
     }
+    this.#podNames = new Set(links.filter(({ alias }) => isPod(alias)).map(({ name }) => name));
     return { ...cluster, podInterfaces, tunnels };
+  }
+
+  /** A tunnel, or a pod's interface: one that is so now, or was so when the rules were made. */
+  #isAboutRules({ name, alias, vxlan }: Link): boolean {
+    return vxlan !== undefined || isPod(alias) || this.#podNames.has(name);
   }
 
   async #remove(): Promise<void> {
@@ -235,6 +247,19 @@ export class TrafficKeeper {
     this.#state = { ...this.#state, ...change };
     this.#options.onState?.(this.#state);
   }
+}
+
+/** A pod behind a bridge shares the bridge with others: what it sends comes in there. */
+function podInterfacesOf(links: readonly Link[]): string[] {
+  const nameOf = new Map(links.map(({ index, name }) => [index, name]));
+  return links.flatMap(({ name, alias, masterIndex }) =>
+    isPod(alias) ? [(masterIndex !== undefined && nameOf.get(masterIndex)) || name] : [],
+  );
+}
+
+/** The host's end of a pod's veth pair, as the CNI plugin marks it: `gingham:<container id>`. */
+function isPod(alias: string | undefined): boolean {
+  return alias?.startsWith(POD_ALIAS) ?? false;
 }
 
 async function readClusterFacts(path: string): Promise<ClusterFacts | undefined> {

@@ -129,10 +129,16 @@ describe('protection', () => {
     expect(await rules()).toMatch(/counter packets [1-9].* drop comment "not of this node"/);
   });
 
-  it("with a route for each pod, a pod cannot send from its neighbour's address", async () => {
-    await start(true, ['--pod-interfaces', 'cni0,w*']);
+  it.each([
+    ['named by the operator', ['--pod-interfaces', 'cni0,w*'], ''],
+    ['marked by the CNI plugin', [], 'link set w0 alias gingham:c0ffee'],
+  ])("with a route for each pod, a pod cannot send from its neighbour's address: %s", async (_, flags, mark) => {
+    await start(true, flags);
     await node.ip(`link add w0 type veth peer name eth1 netns ${pod}`);
+    // The kernel tells of an alias once the link is up.
+    if (mark !== '') await node.ip(mark);
     await node.ip('link set w0 up');
+    await eventually('the pod is known', async () => /"w0"|"w\*"/.test(await rules()));
     await node.ip('route add 10.5.1.77/32 dev w0');
     await node.ip('route add 10.5.1.78/32 dev lo');
     for (const words of [
@@ -148,6 +154,15 @@ describe('protection', () => {
     expect(await reaches(pod, '192.0.2.1', '-I 10.5.1.77')).toBe(true);
     expect(await reaches(pod, '192.0.2.1', '-I 10.5.1.78')).toBe(false);
     expect(await rules()).toMatch(/counter packets [1-9].* drop comment "not of this interface"/);
+  });
+
+  it("a pod's port of a bridge makes the bridge one of pods, until it goes", async () => {
+    await start(true, ['--pod-interfaces', '']);
+    expect(await rules()).not.toContain('"cni0"');
+    await node.ip('link set v0 alias gingham:c0ffee');
+    await eventually('the bridge is known', async () => (await rules()).includes('"cni0"'));
+    await node.ip('link del v0');
+    await eventually('it is forgotten', async () => !(await rules()).includes('"cni0"'));
   });
 
   it('drops tunnel packets of our network from hosts that flanneld does not know', async () => {
@@ -221,5 +236,22 @@ describe('the table', () => {
     await node.run('iptables -A DOCKER-USER -s 10.5.0.0/16 -j ACCEPT');
     await node.run('iptables -A DOCKER-USER -d 10.5.0.0/16 -j ACCEPT');
     expect(await reaches(pod, '192.0.2.7')).toBe(true);
+  });
+
+  it('sees the old iptables too, which nftables cannot', async () => {
+    await node.run('iptables-legacy -P FORWARD ACCEPT');
+    await start(true);
+    expect((await traffic())['othersDropForwarded']).toEqual([]);
+    await node.run('iptables-legacy -P FORWARD DROP');
+    await node.run('ip6tables-legacy -A FORWARD -s fd00:6::/64 -j ACCEPT');
+    await node.run('ip6tables-legacy -P FORWARD DROP');
+    await node.run('nft add table inet somebody');
+    await node.run('nft delete table inet gingham');
+    await eventually(
+      'both chains are named',
+      async () =>
+        String((await traffic())['othersDropForwarded']) ===
+        'iptables-legacy filter FORWARD,ip6tables-legacy filter FORWARD',
+    );
   });
 });
