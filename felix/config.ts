@@ -4,8 +4,10 @@
 
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { EXIT, ExitError } from '../lib/run/exit.ts';
 import { LOG_LEVELS, type LogLevel } from '../lib/run/log.ts';
-import { choice, integer, list, type Program, readSettings, text } from '../lib/run/settings.ts';
+import { choice, integer, list, type Program, readSettings, text, toggle } from '../lib/run/settings.ts';
+import { conflictOf, type FeedClaim, parseFeedClaim } from './desired/feed-classes.ts';
 
 export const PROGRAM: Program = {
   name: 'felix',
@@ -19,10 +21,15 @@ const DAY_SECONDS = 86_400;
 export const SETTINGS = {
   'node-name': text('', 'Name of this node, for logs and status. Empty: the host name.'),
   'run-dir': text('/run/gingham', 'Folder of the sockets, shared by the daemons of this node.'),
-  feed: choice(
-    ['flanneld', 'bgpd'],
+  feed: list(
     'flanneld',
-    'Whose routes to program: flanneld (the leases alone) or bgpd (routes exchanged between nodes).',
+    'flanneld and bgpd, each with classes of routes after a colon where not all are meant: bgpd,flanneld:network',
+    'Whose routes to program: flanneld (the leases alone: local, nodes, network) or bgpd (routes exchanged between nodes: local, nodes).',
+    parseFeedClaim,
+  ),
+  'network-unreachable': toggle(
+    true,
+    'Answer packets to the cluster network that no node has with unreachable, instead of letting them out by another route. The network comes from flanneld.',
   ),
   'resync-interval-seconds': integer(
     90,
@@ -64,7 +71,8 @@ export const SETTINGS = {
 export interface FelixConfig {
   readonly node: string;
   readonly runFolder: string;
-  readonly feed: 'flanneld' | 'bgpd';
+  /** No class in two of them. */
+  readonly feeds: readonly FeedClaim[];
   readonly resyncIntervalMs: number;
   readonly staleHoldMs: number;
   readonly subnetFile: string;
@@ -81,7 +89,7 @@ export function readConfig(argv: readonly string[], env: Readonly<Record<string,
   return {
     node: values['node-name'] || hostname(),
     runFolder: values['run-dir'],
-    feed: values.feed,
+    feeds: feedsOf(values.feed, values['network-unreachable']),
     resyncIntervalMs: values['resync-interval-seconds'] * 1000,
     staleHoldMs: values['stale-hold-seconds'] * 1000,
     subnetFile: values['subnet-file'] || join(values['run-dir'], 'subnet.env'),
@@ -91,4 +99,19 @@ export function readConfig(argv: readonly string[], env: Readonly<Record<string,
     statusPort: values['status-port'],
     logLevel: values['log-level'],
   };
+}
+
+/** Throws `ExitError` (usage) where two feeds have one class. */
+function feedsOf(claims: readonly FeedClaim[], networkUnreachable: boolean): readonly FeedClaim[] {
+  const conflict = conflictOf(claims);
+  if (conflict !== undefined) {
+    throw new ExitError(
+      EXIT.usage,
+      `felix: --feed ${conflict}: each class of routes (local, nodes, network) comes from one feed, as in --feed bgpd,flanneld:network`,
+    );
+  }
+  if (networkUnreachable) return claims;
+  return claims
+    .map(({ feed, classes }) => ({ feed, classes: classes.filter((each) => each !== 'network') }))
+    .filter(({ classes }) => classes.length > 0);
 }

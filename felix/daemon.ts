@@ -6,7 +6,7 @@
 // Stopping writes nothing: what is in the kernel keeps forwarding, and the next felix takes it over as it is.
 
 import { join } from 'node:path';
-import { type FeedClient, type FeedState, watchFeed } from '../lib/feed/feed-client.ts';
+import { type FeedClient, type FeedClientStatus, type FeedState, watchFeed } from '../lib/feed/feed-client.ts';
 import { feedSocketPath } from '../lib/feed/feed-server.ts';
 import { FeedView } from '../lib/feed/feed-view.ts';
 import type { Kernel } from '../lib/kernel/kernel.ts';
@@ -20,6 +20,8 @@ import { Forwarding } from './dataplane/forwarding.ts';
 import type { Drift } from './dataplane/kernel-table.ts';
 import type { PassSummary } from './dataplane/pass-record.ts';
 import { Reconciler } from './dataplane/reconciler.ts';
+import type { FeedClaim } from './desired/feed-classes.ts';
+import { MergedFeeds } from './desired/merged-feeds.ts';
 import { type FelixMetrics, felixMetrics, logPass } from './metrics.ts';
 import { countRoutes, felixChecks, felixStatus, type StatusInput } from './status.ts';
 import { type Nft, nftProgram } from './traffic/nft.ts';
@@ -52,7 +54,7 @@ export async function startFelix(
     metrics,
   );
   felix.start();
-  context.log.info({ node: config.node, feed: config.feed, runFolder: config.runFolder }, 'felix started');
+  context.log.info({ node: config.node, feeds: config.feeds, runFolder: config.runFolder }, 'felix started');
   return {
     async stop() {
       await felix.stop();
@@ -61,18 +63,25 @@ export async function startFelix(
   };
 }
 
+/** A feed with what it has said. */
+interface WatchedFeed extends FeedClaim {
+  readonly view: FeedView;
+  client: FeedClient | undefined;
+  wasInSync: boolean;
+}
+
 class Felix {
   readonly #config: FelixConfig;
   readonly #context: DaemonContext;
   readonly #world: FelixWorld;
   readonly #meters: FelixMetrics;
-  readonly #view = new FeedView();
+  readonly #feeds: readonly WatchedFeed[];
+  readonly #view: MergedFeeds;
   readonly #reconciler: Reconciler;
   readonly #traffic: TrafficKeeper;
   readonly #repairs: Record<Drift, number> = { deleted: 0, added: 0, modified: 0 };
   /** Since the last pass. */
   #repairing: Record<Drift, number> = { deleted: 0, added: 0, modified: 0 };
-  #feed: FeedClient | undefined;
   #cancelHold = (): void => undefined;
   #cancelResync = (): void => undefined;
 
@@ -81,6 +90,13 @@ class Felix {
     this.#context = context;
     this.#world = world;
     this.#meters = meters;
+    this.#feeds = config.feeds.map((claim) => ({
+      ...claim,
+      view: new FeedView(),
+      client: undefined,
+      wasInSync: false,
+    }));
+    this.#view = new MergedFeeds(this.#feeds);
     this.#reconciler = new Reconciler({
       kernel: world.kernel,
       clock: world.clock,
@@ -106,18 +122,20 @@ class Felix {
   start(): void {
     const { log, signal } = this.#context;
     this.#world.forwarding.ensure(false);
-    this.#feed = watchFeed(
-      {
-        socketPath: feedSocketPath(this.#config.runFolder, this.#config.feed),
-        watcher: 'felix',
-        view: this.#view,
-        log,
-        clock: this.#world.clock,
-        onChange: (change, cause) => this.#reconciler.feedChanged(change, cause),
-        onState: (state) => this.#feedIs(state),
-      },
-      signal,
-    );
+    for (const [at, feed] of this.#feeds.entries()) {
+      feed.client = watchFeed(
+        {
+          socketPath: feedSocketPath(this.#config.runFolder, feed.feed),
+          watcher: 'felix',
+          view: feed.view,
+          log,
+          clock: this.#world.clock,
+          onChange: (change, cause) => this.#reconciler.feedChanged(this.#view.changed(at, change), cause),
+          onState: (state) => this.#feedIs(feed, state),
+        },
+        signal,
+      );
+    }
     this.#reconciler.kick();
     this.#traffic.start();
     this.#scheduleResync();
@@ -126,7 +144,7 @@ class Felix {
   async stop(): Promise<void> {
     this.#cancelHold();
     this.#cancelResync();
-    this.#feed?.close();
+    for (const { client } of this.#feeds) client?.close();
     await this.#traffic.stop();
     await this.#reconciler.stop();
     await this.#world.kernel.close();
@@ -135,8 +153,7 @@ class Felix {
   statusInput(): StatusInput {
     return {
       node: this.#config.node,
-      feedName: this.#config.feed,
-      feed: this.#feed?.status() ?? { state: 'connecting', losses: 0 },
+      feeds: this.#feeds.map(({ feed, classes, view, client }) => ({ name: feed, classes, view, ...statusOf(client) })),
       view: this.#view,
       reconciler: this.#reconciler,
       forwarding: this.#world.forwarding.state,
@@ -146,17 +163,25 @@ class Felix {
     };
   }
 
-  #feedIs(state: FeedState): void {
-    this.#meters.feedState(state, this.#feed?.status().losses ?? 0);
+  #feedIs(feed: WatchedFeed, state: FeedState): void {
+    this.#meters.feedState(feed.feed, state, statusOf(feed.client).losses);
     this.#cancelHold();
-    if (state === 'in-sync') this.#reconciler.feedInSync();
-    else this.#cancelHold = this.#world.clock.after(this.#config.staleHoldMs, () => this.#reconciler.kick());
+    if (state === 'in-sync') feed.wasInSync = true;
+    // What is only to be answered with "unreachable" is worth no wait.
+    const waitsFor = this.#feeds.filter(({ classes }) => classes.some((each) => each !== 'network'));
+    if (state === 'in-sync' && waitsFor.every(({ wasInSync }) => wasInSync)) this.#reconciler.feedInSync();
+    if (this.#holdsDeletes()) {
+      this.#cancelHold = this.#world.clock.after(this.#config.staleHoldMs, () => this.#reconciler.kick());
+    }
   }
 
-  /** The feed is away or not in sync again, and has not been for so long that it must be believed dead. */
+  /** A feed is away or not in sync again, and has not been for so long that it must be believed dead. */
   #holdsDeletes(): boolean {
-    const sinceMs = this.#feed?.status().outOfSyncSinceMs;
-    return sinceMs !== undefined && this.#world.clock.monotonicMs() < sinceMs + this.#config.staleHoldMs;
+    const nowMs = this.#world.clock.monotonicMs();
+    return this.#feeds.some(({ client }) => {
+      const sinceMs = statusOf(client).outOfSyncSinceMs;
+      return sinceMs !== undefined && nowMs < sinceMs + this.#config.staleHoldMs;
+    });
   }
 
   #heldDeletes(): number {
@@ -206,6 +231,10 @@ class Felix {
       this.#scheduleResync();
     });
   }
+}
+
+function statusOf(client: FeedClient | undefined): FeedClientStatus {
+  return client?.status() ?? { state: 'connecting', losses: 0 };
 }
 
 function realWorld({ log }: DaemonContext, runFolder: string): FelixWorld {

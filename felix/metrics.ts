@@ -22,7 +22,7 @@ export interface FelixMetrics {
   /** A pass is over. */
   pass(summary: PassSummary): void;
   drifted(drifts: readonly Drift[]): void;
-  feedState(state: FeedState, losses: number): void;
+  feedState(feed: string, state: FeedState, losses: number): void;
   counts(counts: RouteCounts): void;
   /** Deletions that wait because the feed is stale. */
   heldDeletes(count: number): void;
@@ -46,8 +46,8 @@ export function felixMetrics(metrics: Metrics): FelixMetrics {
     LATENCY_BUCKETS,
     ['stage'],
   );
-  const feed = metrics.gauge('feed_state', '1 for the state that the feed is in', ['state']);
-  const losses = gauge('feed_losses', 'Times that a standing feed was lost');
+  const feed = metrics.gauge('feed_state', '1 for the state that the feed is in', ['feed', 'state']);
+  const losses = metrics.gauge('feed_losses', 'Times that a standing feed was lost', ['feed']);
   const held = gauge('deletes_held', 'Deletions that wait because the feed is stale');
   const resyncs = gauge('kernel_listings', 'Complete listings of the kernel so far');
   const rules = gauge('traffic_rules_applied', '1 while the table inet gingham is as it should be');
@@ -70,9 +70,9 @@ export function felixMetrics(metrics: Metrics): FelixMetrics {
     drifted: (drifts) => {
       for (const kind of drifts) repaired.inc({ kind });
     },
-    feedState(state, lossCount) {
-      for (const each of FEED_STATES) feed.set({ state: each }, each === state ? 1 : 0);
-      losses.set(lossCount);
+    feedState(name, state, lossCount) {
+      for (const each of FEED_STATES) feed.set({ feed: name, state: each }, each === state ? 1 : 0);
+      losses.set({ feed: name }, lossCount);
     },
     counts(counts) {
       wanted.set(counts.wanted);

@@ -10,16 +10,24 @@ import type { ReadinessCheck } from '../lib/run/status-server.ts';
 import type { ForwardingState } from './dataplane/forwarding.ts';
 import type { Drift } from './dataplane/kernel-table.ts';
 import type { Reconciler } from './dataplane/reconciler.ts';
+import type { FeedName, RouteClass } from './desired/feed-classes.ts';
+import type { WantedRoutes } from './desired/merged-feeds.ts';
 import type { TrafficState } from './traffic/traffic-keeper.ts';
 
 /** Routes listed in /status. */
 const ROUTES_SHOWN = 1_000;
 
+/** One feed: what is taken from it, and how it is. */
+export interface FeedFacts extends FeedClientStatus {
+  readonly name: FeedName;
+  readonly classes: readonly RouteClass[];
+  readonly view: FeedView;
+}
+
 export interface StatusInput {
   readonly node: string;
-  readonly feedName: string;
-  readonly feed: FeedClientStatus;
-  readonly view: FeedView;
+  readonly feeds: readonly FeedFacts[];
+  readonly view: WantedRoutes;
   readonly reconciler: Reconciler;
   readonly forwarding: ForwardingState;
   readonly traffic: TrafficState & { readonly ok: boolean };
@@ -66,19 +74,15 @@ export function countRoutes({ desired, mirror }: Reconciler): RouteCounts {
 }
 
 /** The promises that felix makes, held or not. */
-export function felixChecks({
-  feedName,
-  feed,
-  reconciler,
-  forwarding,
-  traffic,
-  view,
-}: StatusInput): readonly ReadinessCheck[] {
+export function felixChecks({ feeds, reconciler, forwarding, traffic }: StatusInput): readonly ReadinessCheck[] {
   const state = reconciler.state();
   const refused = reconciler.refusedCount();
-  const feedDetail = feed.lastError === undefined ? feed.state : `${feed.state}: ${feed.lastError}`;
   return [
-    { name: `${feedName}-feed`, ok: feed.state === 'in-sync', detail: `${feedDetail}, ${view.routeCount} routes` },
+    ...feeds.map(({ name, state: of, lastError, view }) => ({
+      name: `${name}-feed`,
+      ok: of === 'in-sync',
+      detail: `${lastError === undefined ? of : `${of}: ${lastError}`}, ${view.routeCount} routes`,
+    })),
     {
       name: 'kernel',
       ok: state.kernelInSync,
@@ -97,14 +101,15 @@ export function felixChecks({
 
 /** The content of /status. */
 export function felixStatus(input: StatusInput): unknown {
-  const { node, feedName, feed, view, reconciler, forwarding, traffic, repairs, heldDeletes } = input;
+  const { node, feeds, view, reconciler, forwarding, traffic, repairs, heldDeletes } = input;
   const { wanted, programmed, waiting, blocked, refused, pending, nexthopObjects } = countRoutes(reconciler);
   const { usesNexthopObjects, hopCount } = reconciler.desired;
   const list = firstRoutes(view, reconciler);
   return {
     node,
-    feed: { name: feedName, ...feed, routes: view.routeCount, unconfirmed: view.staleCount },
-    mode: feedName === 'bgpd' ? 'routed' : 'flannel',
+    feed: feedStatus(feeds[0]),
+    feeds: feeds.map(feedStatus),
+    mode: feeds.some(({ name }) => name === 'bgpd') ? 'routed' : 'flannel',
     routes: { wanted, programmed, waiting, blocked, refused, pending, shown: list.length, list },
     nexthops: { objects: usesNexthopObjects, hops: hopCount, inKernel: nexthopObjects },
     kernel: reconciler.state(),
@@ -115,7 +120,13 @@ export function felixStatus(input: StatusInput): unknown {
   };
 }
 
-function firstRoutes(view: FeedView, reconciler: Reconciler): readonly unknown[] {
+function feedStatus(facts: FeedFacts | undefined): unknown {
+  if (facts === undefined) return undefined;
+  const { view, ...said } = facts;
+  return { ...said, routes: view.routeCount, unconfirmed: view.staleCount };
+}
+
+function firstRoutes(view: WantedRoutes, reconciler: Reconciler): readonly unknown[] {
   const shown: unknown[] = [];
   for (const [prefix, groupId] of view.routes()) {
     if (shown.length === ROUTES_SHOWN) break;

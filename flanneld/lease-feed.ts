@@ -16,6 +16,8 @@ import { nameOf } from './backend/peer-check.ts';
 import { type Lease, leaseSubnets } from './lease/lease.ts';
 
 const OWN_GROUP = 1;
+/** Apart from the peers' ids, which count up. */
+const NETWORK_GROUP = 0xffff_ffff;
 
 /** What happened to a lease, as it stands in a cause. */
 export type LeaseEvent = 'lease-added' | 'lease-changed' | 'lease-removed';
@@ -57,6 +59,13 @@ export class LeaseFeed {
     this.#table.setRoutes(OWN_GROUP, subnets, cause);
     const former = [...this.#table.prefixesOf(OWN_GROUP)].filter((prefix) => !subnets.includes(prefix));
     this.#table.withdraw(former, cause);
+  }
+
+  /** Offers the cluster's networks as unreachable: what of them no node has must not leave by another route. */
+  publishNetworks(networks: readonly Prefix[]): void {
+    this.#table.setGroup({ id: NETWORK_GROUP, kind: 'unreachable', nextHops: [], local: false, node: '' });
+    this.#table.setRoutes(NETWORK_GROUP, networks);
+    this.#table.withdraw([...this.#table.prefixesOf(NETWORK_GROUP)].filter((prefix) => !networks.includes(prefix)));
   }
 
   /** Another node has the subnet: stops announcing it. */

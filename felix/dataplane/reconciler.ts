@@ -8,13 +8,14 @@
 // writes nothing and costs nothing, so an echo of our own writes ends there.
 
 import type { Cause } from '../../lib/feed/feed.ts';
-import type { FeedChange, FeedView } from '../../lib/feed/feed-view.ts';
+import type { FeedChange } from '../../lib/feed/feed-view.ts';
 import { type Kernel, KernelError, type KernelFailure } from '../../lib/kernel/kernel.ts';
 import { type Backoff, backoffDelayMs } from '../../lib/run/backoff.ts';
 import type { Clock } from '../../lib/run/clock.ts';
 import { EXIT, ExitError, errorText } from '../../lib/run/exit.ts';
 import type { Logger } from '../../lib/run/log.ts';
 import { DesiredState } from '../desired/desired-state.ts';
+import type { WantedRoutes } from '../desired/merged-feeds.ts';
 import { applyStep, type StepResult } from './apply-step.ts';
 import { KernelMirror } from './kernel-mirror.ts';
 import type { Drift } from './kernel-table.ts';
@@ -30,7 +31,7 @@ const KERNEL_FAILURES_MAX = 10;
 
 export interface ReconcilerOptions {
   readonly kernel: Kernel;
-  readonly view: FeedView;
+  readonly view: WantedRoutes;
   readonly clock: Clock;
   readonly log: Logger;
   /** Whether stale state must be kept: no deletions now. */

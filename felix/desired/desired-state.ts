@@ -7,20 +7,21 @@
 // however many routes it has; only what a route itself says (its type, the id it points at) touches the routes.
 
 import type { DeltaTracker } from '../../lib/delta-tracker.ts';
-import type { FeedChange, FeedView } from '../../lib/feed/feed-view.ts';
+import type { FeedChange } from '../../lib/feed/feed-view.ts';
 import { type Nexthop, TABLE_MAIN } from '../../lib/kernel/kernel.ts';
 import type { Address } from '../../lib/net/address.ts';
 import { type Prefix, prefixFamily } from '../../lib/net/prefix.ts';
 import { type FibKey, fibKey, type RouteBody } from './fib-entry.ts';
 import { type GroupPlan, GroupPlans } from './group-plans.ts';
 import type { LinkTable } from './link-table.ts';
+import type { WantedRoutes } from './merged-feeds.ts';
 import { FORWARD_METRIC } from './ownership.ts';
 
 /** Marks before doubles among them are looked for: no feed that flaps makes them grow without bound. */
 const DIRTY_MAX = 1_000_000;
 
 export interface DesiredOptions {
-  readonly view: FeedView;
+  readonly view: WantedRoutes;
   readonly links: LinkTable;
   readonly routes: DeltaTracker<FibKey, RouteBody>;
   readonly nexthops: DeltaTracker<number, Nexthop>;
@@ -29,7 +30,7 @@ export interface DesiredOptions {
 }
 
 export class DesiredState {
-  readonly #view: FeedView;
+  readonly #view: WantedRoutes;
   readonly #routes: DeltaTracker<FibKey, RouteBody>;
   readonly #plans: GroupPlans;
   readonly #planOf = new Map<Prefix, GroupPlan>();

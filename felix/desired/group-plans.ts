@@ -5,13 +5,13 @@
 // change leave the shape as it is, and so the routes; without nexthop objects the next hops *are* the shape.
 
 import type { DeltaTracker, TrackedSide } from '../../lib/delta-tracker.ts';
-import type { FeedView } from '../../lib/feed/feed-view.ts';
 import { type Nexthop, PROTOCOL_GINGHAM, type RouteNextHop, TABLE_MAIN } from '../../lib/kernel/kernel.ts';
 import type { Address, Family } from '../../lib/net/address.ts';
 import { type FibKey, type RouteBody, sameRoute } from './fib-entry.ts';
 import { assignGroupIds } from './group-ids.ts';
 import { HopTable } from './hop-table.ts';
 import type { LinkTable } from './link-table.ts';
+import type { WantedRoutes } from './merged-feeds.ts';
 import { FORWARD_METRIC } from './ownership.ts';
 import { type PathPlan, planPaths } from './path-plan.ts';
 
@@ -40,7 +40,7 @@ type Held = { -readonly [K in keyof GroupPlan]: GroupPlan[K] } & {
 };
 
 export interface GroupPlansOptions {
-  readonly view: FeedView;
+  readonly view: WantedRoutes;
   readonly links: LinkTable;
   readonly nexthops: DeltaTracker<number, Nexthop>;
   /** The routes of ours in the kernel. */

@@ -2,7 +2,7 @@
 //
 // A route or nexthop object is ours if it carries protocol 71, whatever run wrote it; nothing else is ever changed or
 // deleted. Two things need a further mark, because the kernel tells objects apart by number only: the ids of nexthop
-// objects lie in a range of ours, and a route of ours takes one of two metrics.
+// objects lie in a range of ours, and a route of ours takes one of three metrics.
 
 import { type Nexthop, PROTOCOL_GINGHAM, type Route } from '../../lib/kernel/kernel.ts';
 import type { Family } from '../../lib/net/address.ts';
@@ -18,6 +18,9 @@ export const FORWARD_METRIC: Readonly<Record<Family, number>> = { 4: 0, 6: 1024 
 
 /** Metric of the blackhole for the node's own subnet: connected routes and pods' /32 routes all win over it. */
 export const OWN_SUBNET_METRIC = 32_767;
+
+/** Metric of the answer for what no node has of the cluster network: every other route of that prefix wins over it. */
+export const NETWORK_METRIC = 0xffff_ffff;
 
 /** Whether felix may change or delete this object. */
 export function isOurs(object: Route | Nexthop): boolean {

@@ -6,8 +6,9 @@
 import type { FeedGroup, FeedNextHop } from '../../lib/feed/feed.ts';
 import type { RouteNextHop, RouteType } from '../../lib/kernel/kernel.ts';
 import { type Address, type Family, familyOf } from '../../lib/net/address.ts';
+import { classOf } from './feed-classes.ts';
 import type { LinkState } from './link-table.ts';
-import { FORWARD_METRIC, OWN_SUBNET_METRIC } from './ownership.ts';
+import { FORWARD_METRIC, NETWORK_METRIC, OWN_SUBNET_METRIC } from './ownership.ts';
 
 /** Largest weight that every kernel takes. */
 const WEIGHT_MAX = 256;
@@ -40,8 +41,7 @@ export interface PathWorld {
 /** The plan for the routes of `family` in `group`. */
 export function planPaths(group: FeedGroup, family: Family, world: PathWorld): PathPlan {
   if (group.kind !== 'unicast') {
-    const metric = group.kind === 'blackhole' && group.local ? OWN_SUBNET_METRIC : FORWARD_METRIC[family];
-    return { kind: 'drop', type: group.kind, metric };
+    return { kind: 'drop', type: group.kind, metric: dropMetric(group, family) };
   }
   const hops = new Map<string, PlannedHop>();
   let reason = 'no next hop';
@@ -57,6 +57,11 @@ export function planPaths(group: FeedGroup, family: Family, world: PathWorld): P
     hops.set(planned.name, { ...planned, weight });
   }
   return hops.size === 0 ? { kind: 'waiting', reason } : { kind: 'paths', hops: [...hops.values()] };
+}
+
+function dropMetric(group: FeedGroup, family: Family): number {
+  const metrics = { local: OWN_SUBNET_METRIC, nodes: FORWARD_METRIC[family], network: NETWORK_METRIC };
+  return metrics[classOf(group)];
 }
 
 /** The usable next hop, or why it is not usable. */

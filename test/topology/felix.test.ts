@@ -243,11 +243,11 @@ describe('a restart of felix', () => {
     await programmed();
     const before = await node.fib();
     await node.endFeed();
-    await eventually('stale', async () => (await node.metric('feed_state{state="stale"}')) === 1);
+    await eventually('stale', async () => (await node.metric('feed_state{feed="flanneld",state="stale"}')) === 1);
     expect((await node.http('/readyz')).status).toBe(503);
     node.feed = new FeedTable();
     await node.serve();
-    await eventually('syncing', async () => (await node.metric('feed_state{state="syncing"}')) === 1);
+    await eventually('syncing', async () => (await node.metric('feed_state{feed="flanneld",state="syncing"}')) === 1);
     expect(await node.fib()).toBe(before);
     node.feed.markInSync();
     await eventually('empty', async () => (await node.fib()) === '');

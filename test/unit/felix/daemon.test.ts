@@ -14,6 +14,7 @@ import { Forwarding } from '../../../felix/dataplane/forwarding.ts';
 import { type FeedServer, feedSocketPath, startFeedServer } from '../../../lib/feed/feed-server.ts';
 import type { FeedTable } from '../../../lib/feed/feed-table.ts';
 import type { Route } from '../../../lib/kernel/kernel.ts';
+import { prefix } from '../../../lib/net/prefix.ts';
 import { type Clock, systemClock } from '../../../lib/run/clock.ts';
 import type { RunningDaemon } from '../../../lib/run/lifecycle.ts';
 import { eventually } from '../../eventually.ts';
@@ -45,7 +46,11 @@ afterEach(async () => {
 const config = (flags: readonly string[] = []): FelixConfig =>
   readConfig(['--run-dir', folder, '--node-name', 'n1', '--status-port', '0', ...flags], {});
 
-async function start(kernel: FakeKernel, clock: Clock = systemClock): Promise<RunningDaemon> {
+async function start(
+  kernel: FakeKernel,
+  clock: Clock = systemClock,
+  flags: readonly string[] = [],
+): Promise<RunningDaemon> {
   const stopping = new AbortController();
   const context = {
     log,
@@ -55,13 +60,13 @@ async function start(kernel: FakeKernel, clock: Clock = systemClock): Promise<Ru
     },
   };
   const world = { kernel, clock, forwarding: new Forwarding(log, sysctls), nft: new FakeNft() };
-  const felix = await startFelix(config(), context, world);
+  const felix = await startFelix(config(flags), context, world);
   closers.push(() => felix.stop());
   return felix;
 }
 
-async function serve(table: FeedTable): Promise<FeedServer> {
-  const server = await startFeedServer({ socketPath: feedSocketPath(folder, 'flanneld'), table, log });
+async function serve(table: FeedTable, name = 'flanneld'): Promise<FeedServer> {
+  const server = await startFeedServer({ socketPath: feedSocketPath(folder, name), table, log });
   closers.push(() => server.close());
   return server;
 }
@@ -112,7 +117,7 @@ describe('felix as a daemon', () => {
     });
     const { body } = await http('/metrics');
     expect(body).toContain('gingham_felix_routes_programmed 3');
-    expect(body).toContain('gingham_felix_feed_state{state="in-sync"} 1');
+    expect(body).toContain('gingham_felix_feed_state{feed="flanneld",state="in-sync"} 1');
     expect((await stat(join(folder, 'felix.http'))).mode & 0o777).toBe(0o600);
   });
 
@@ -162,6 +167,34 @@ describe('felix as a daemon', () => {
     await expect(start(kernel)).rejects.toMatchObject({ exitCode: 4, message: expect.stringContaining('NET_ADMIN') });
   });
 
+  it('takes each class of routes from the feed that has it, and holds deletes while one of them is away', async () => {
+    const kernel = nodeKernel();
+    await start(kernel, systemClock, ['--feed', 'bgpd,flanneld:network']);
+    const [leases, exchanged] = [meshFeed(3), meshFeed(2)];
+    leases.setGroup({ id: 99, kind: 'unreachable', nextHops: [], local: false, node: '' });
+    leases.setRoutes(99, [prefix('10.5.0.0/16')]);
+    await serve(exchanged, 'bgpd');
+    await eventually('what is there is programmed', () => kernel.routes(71).length === 3);
+    const server = await serve(leases);
+    await eventually('ready', async () => (await http('/readyz')).status === 200);
+    // 10.5.3.0/24 is in the leases only, whose nodes are not taken.
+    expect(
+      kernel
+        .routes(71)
+        .map(({ type, prefix: to, metric }) => `${type} ${to} ${metric}`)
+        .sort(),
+    ).toEqual([
+      ...['blackhole 10.5.1.0/24 32767', 'unicast 10.5.2.0/24 0'],
+      'unicast 10.5.3.0/24 0',
+      'unreachable 10.5.0.0/16 4294967295',
+    ]);
+    await server.close();
+    await eventually('the feed is away', async () => (await failing()).includes('flanneld-feed'));
+    exchanged.withdraw([subnet(2)]);
+    await eventually('the deletion is held', async () => (await http('/status')).body.includes('"heldDeletes":1'));
+    expect(kernel.routes(71)).toHaveLength(4);
+  });
+
   it('stops without touching the kernel', async () => {
     const kernel = nodeKernel();
     await serve(meshFeed(2));
@@ -179,7 +212,18 @@ describe('felix as a daemon', () => {
 
 describe('settings', () => {
   it.each([
-    [['--feed', 'calico'], 'felix: --feed "calico" is not accepted: --feed takes one of flanneld, bgpd'],
+    [
+      ['--feed', 'calico'],
+      'felix: --feed "calico" is not accepted: --feed takes a comma-separated list of flanneld and bgpd, each with classes of routes after a colon where not all are meant: bgpd,flanneld:network',
+    ],
+    [
+      ['--feed', 'bgpd,flanneld'],
+      'felix: --feed gives local and nodes to both bgpd and flanneld: each class of routes (local, nodes, network) comes from one feed, as in --feed bgpd,flanneld:network',
+    ],
+    [
+      ['--feed', 'flanneld:network,flanneld:nodes'],
+      'felix: --feed names flanneld twice: each class of routes (local, nodes, network) comes from one feed, as in --feed bgpd,flanneld:network',
+    ],
     [
       ['--resync-interval-seconds', '0'],
       'felix: --resync-interval-seconds "0" is not accepted: --resync-interval-seconds takes a whole number of seconds from 1 to 86400',
@@ -194,7 +238,12 @@ describe('settings', () => {
 
   it('come from variables too, and flags win', () => {
     const env = { FELIX_FEED: 'bgpd', FELIX_STALE_HOLD_SECONDS: '7' };
-    expect(readConfig([], env)).toMatchObject({ feed: 'bgpd', staleHoldMs: 7_000, statusPort: 9253 });
-    expect(readConfig(['--feed', 'flanneld'], env).feed).toBe('flanneld');
+    expect(readConfig([], env)).toMatchObject({ feeds: [{ feed: 'bgpd' }], staleHoldMs: 7_000, statusPort: 9253 });
+    expect(readConfig(['--feed', 'flanneld'], env).feeds).toEqual([
+      { feed: 'flanneld', classes: ['local', 'nodes', 'network'] },
+    ]);
+    expect(readConfig(['--feed=bgpd,flanneld:network', '--network-unreachable=false'], env).feeds).toEqual([
+      { feed: 'bgpd', classes: ['local', 'nodes'] },
+    ]);
   });
 });

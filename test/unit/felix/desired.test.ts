@@ -139,7 +139,9 @@ describe('plans', () => {
   it('drop: the own subnet under everything, others at the usual metric', () => {
     expect(planPaths(localGroup(1), 4, world())).toEqual({ kind: 'drop', type: 'blackhole', metric: 32_767 });
     expect(planPaths({ ...localGroup(1), local: false }, 6, world())).toMatchObject({ metric: 1024 });
-    expect(planPaths({ ...localGroup(1), kind: 'unreachable' }, 4, world())).toMatchObject({ metric: 0 });
+    expect(planPaths({ ...localGroup(1), local: false }, 4, world())).toMatchObject({ metric: 0 });
+    // What no node has: everything else wins over it.
+    expect(planPaths({ ...localGroup(1), kind: 'unreachable' }, 4, world())).toMatchObject({ metric: 0xffff_ffff });
   });
 });
 

@@ -93,9 +93,9 @@ describe('what is programmed', () => {
     expect(forwarding(kernel)).toEqual([
       '10.5.2.0/24 metric 0 via 192.0.2.2 dev 2, via 192.0.2.3 dev 2 weight 5',
       '10.5.3.0/24 metric 0 dev 3',
-      'unreachable 10.5.4.0/24 metric 0',
+      'unreachable 10.5.4.0/24 metric 4294967295',
       'fd00:3::/64 metric 1024 dev 3',
-      'unreachable fd00:4::/64 metric 1024',
+      'unreachable fd00:4::/64 metric 4294967295',
       'fd00:5::/64 metric 1024 via 2001:db8::2 dev 2',
     ]);
   });
