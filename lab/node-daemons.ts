@@ -42,7 +42,7 @@ export function daemonArgv(topology: Topology, node: NodeMachine, daemon: Daemon
   const own: Record<DaemonName, readonly string[]> = {
     flanneld: [...etcd, '--etcd-prefix', ETCD_PREFIX, ...(node.backend === 'vxlan-user' ? ['--vxlan-user'] : [])],
     bgpd: [...etcd, ...(topology.nodes.length > BFD_NODES_MAX ? ['--bfd=false'] : [])],
-    felix: ['--feed', topology.options.mode === 'routed' ? 'bgpd' : 'flanneld'],
+    felix: ['--feed', topology.options.mode === 'routed' ? 'bgpd,flanneld:network' : 'flanneld'],
   };
   return [process.execPath, mainPath(daemon), ...common, ...own[daemon]];
 }
