@@ -4,9 +4,11 @@
 
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { TABLE_MAIN } from '../lib/kernel/kernel.ts';
 import { EXIT, ExitError } from '../lib/run/exit.ts';
 import { LOG_LEVELS, type LogLevel } from '../lib/run/log.ts';
 import { choice, integer, list, type Program, readSettings, text, toggle } from '../lib/run/settings.ts';
+import { RULE_PRIORITY } from './dataplane/reconciler.ts';
 import { conflictOf, type FeedClaim, parseFeedClaim } from './desired/feed-classes.ts';
 
 export const PROGRAM: Program = {
@@ -16,6 +18,8 @@ export const PROGRAM: Program = {
 };
 
 const DAY_SECONDS = 86_400;
+/** RTA_TABLE has 32 bits. */
+const TABLE_MAX = 0xffff_ffff;
 
 /** Every setting: its flag, variable, default and what it takes. */
 export const SETTINGS = {
@@ -31,6 +35,15 @@ export const SETTINGS = {
     true,
     'Answer packets to the cluster network that no node has with unreachable, instead of letting them out by another route. The network comes from flanneld.',
   ),
+  'route-table': integer(
+    TABLE_MAIN,
+    1,
+    TABLE_MAX,
+    '',
+    'Number of the routing table for all routes. Another than main (254) gets a rule that leads there, for each family.',
+  ),
+  'rule-priority': integer(RULE_PRIORITY, 1, 32_765, '', 'Priority of that rule; main has 32766.'),
+  'route-mtu': integer(0, 0, 65_535, 'bytes', 'MTU of the routes to other nodes; 0 for that of the device.'),
   'resync-interval-seconds': integer(
     90,
     1,
@@ -73,6 +86,10 @@ export interface FelixConfig {
   readonly runFolder: string;
   /** No class in two of them. */
   readonly feeds: readonly FeedClaim[];
+  readonly routeTable: number;
+  readonly rulePriority: number;
+  /** Absent: that of the device. */
+  readonly routeMtuBytes?: number;
   readonly resyncIntervalMs: number;
   readonly staleHoldMs: number;
   readonly subnetFile: string;
@@ -90,6 +107,9 @@ export function readConfig(argv: readonly string[], env: Readonly<Record<string,
     node: values['node-name'] || hostname(),
     runFolder: values['run-dir'],
     feeds: feedsOf(values.feed, values['network-unreachable']),
+    routeTable: values['route-table'],
+    rulePriority: values['rule-priority'],
+    ...(values['route-mtu'] > 0 && { routeMtuBytes: values['route-mtu'] }),
     resyncIntervalMs: values['resync-interval-seconds'] * 1000,
     staleHoldMs: values['stale-hold-seconds'] * 1000,
     subnetFile: values['subnet-file'] || join(values['run-dir'], 'subnet.env'),

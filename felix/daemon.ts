@@ -102,6 +102,9 @@ class Felix {
       clock: world.clock,
       view: this.#view,
       log: context.log,
+      routeTable: config.routeTable,
+      rulePriority: config.rulePriority,
+      ...(config.routeMtuBytes !== undefined && { routeMtuBytes: config.routeMtuBytes }),
       fail: (error) => context.fail(error),
       holdsDeletes: () => this.#holdsDeletes(),
       onPass: (summary) => this.#passed(summary),
@@ -185,9 +188,8 @@ class Felix {
   }
 
   #heldDeletes(): number {
-    const { routes, nexthops } = this.#reconciler.mirror;
     if (!this.#holdsDeletes()) return 0;
-    return routes.table.tracker.pendingDeletions.size + nexthops.table.tracker.pendingDeletions.size;
+    return this.#reconciler.mirror.tables().reduce((sum, { tracker }) => sum + tracker.pendingDeletions.size, 0);
   }
 
   #passed(summary: PassSummary | undefined): void {

@@ -59,6 +59,8 @@ export function felixMetrics(metrics: Metrics): FelixMetrics {
       written.inc({ kind: 'route', op: 'delete' }, summary.routesDeleted);
       written.inc({ kind: 'nexthop', op: 'put' }, summary.nexthopsPut);
       written.inc({ kind: 'nexthop', op: 'delete' }, summary.nexthopsDeleted);
+      written.inc({ kind: 'rule', op: 'put' }, summary.rulesPut);
+      written.inc({ kind: 'rule', op: 'delete' }, summary.rulesDeleted);
       apply.observe(summary.applyUs / 1e6);
       for (const cause of summary.causes) {
         latency.observe({ stage: 'rib' }, cause.ribUs / 1e6);

@@ -1,7 +1,7 @@
 // One step of making the kernel agree: the most urgent batch of writes that is possible now. Repeated until there is none.
 //
-//   1 hop objects   2 group objects   3 routes        each put before what points at it
-//   4 routes        5 group objects   6 hop objects   each deleted after what points at it
+//   1 hop objects   2 group objects   3 routes          4 rules         each put before what points at it
+//   5 rules         6 routes          7 group objects   8 hop objects   each deleted after what points at it
 //
 // Every step starts from the top, so a next hop that changes while 100,000 routes are being written waits for one batch.
 // Add before delete: at no moment is there less than both the old and the new state have.
@@ -15,13 +15,13 @@ import type { KernelTable, WriteResult } from './kernel-table.ts';
 /** Writes in one batch: some milliseconds of work, after which notifications and the feed get their turn. */
 const BATCH = 2_048;
 
-export type WriteKind = 'nexthop' | 'route';
+export type WriteKind = 'nexthop' | 'route' | 'rule';
 
 export interface StepResult {
   readonly kind: WriteKind;
   readonly op: 'put' | 'delete';
   readonly written: number;
-  readonly refused: readonly { readonly key: FibKey | number; readonly failure: KernelFailure }[];
+  readonly refused: readonly { readonly key: FibKey | number | string; readonly failure: KernelFailure }[];
   /** Hop objects that the kernel took, or refused. */
   readonly hops: readonly { readonly id: number; readonly refused: boolean }[];
 }
@@ -50,7 +50,14 @@ export async function applyStep(
   );
   if (wanted.length > 0) return routeResult('put', await routes.write(kernel, wanted));
 
+  const rules = mirror.rules.table;
+  const added = rules.updates(BATCH, () => true);
+  if (added.length > 0) return ruleResult('put', await rules.write(kernel, added));
+
   if (!mayDelete) return undefined;
+  const removed = rules.deletions(BATCH, () => true);
+  if (removed.length > 0) return ruleResult('delete', await rules.write(kernel, removed));
+
   const unwanted = routes.table.deletions(BATCH, () => true);
   if (unwanted.length > 0) return routeResult('delete', await routes.write(kernel, unwanted));
 
@@ -79,4 +86,8 @@ function nexthopResult(op: 'put' | 'delete', result: WriteResult<number>, areHop
 
 function routeResult(op: 'put' | 'delete', { written, refused }: WriteResult<FibKey>): StepResult {
   return { kind: 'route', op, written: written.length, refused, hops: [] };
+}
+
+function ruleResult(op: 'put' | 'delete', { written, refused }: WriteResult<string>): StepResult {
+  return { kind: 'rule', op, written: written.length, refused, hops: [] };
 }

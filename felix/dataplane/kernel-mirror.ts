@@ -5,12 +5,13 @@
 // kernel does in silence (routes and nexthop objects that go with a link, routes that go with a nexthop object): news of
 // the cause makes `needsListing`.
 
-import { type Kernel, KernelError, type KernelEvent, type Link } from '../../lib/kernel/kernel.ts';
+import { type Kernel, KernelError, type KernelEvent, type Link, PROTOCOL_GINGHAM } from '../../lib/kernel/kernel.ts';
 import type { Clock } from '../../lib/run/clock.ts';
 import { LinkTable } from '../desired/link-table.ts';
 import type { Drift } from './kernel-table.ts';
 import { NexthopTable } from './nexthop-table.ts';
 import { RouteTable } from './route-table.ts';
+import { RuleTable } from './rule-table.ts';
 
 export interface KernelMirrorListener {
   /** Links that these names stand for came, went or changed their state; `listed`: so says a listing of everything. */
@@ -27,6 +28,7 @@ export class KernelMirror {
   readonly links = new LinkTable();
   readonly routes: RouteTable;
   readonly nexthops: NexthopTable;
+  readonly rules: RuleTable;
   readonly #kernel: Kernel;
   readonly #clock: Clock;
   readonly #listener: KernelMirrorListener;
@@ -39,12 +41,14 @@ export class KernelMirror {
   #listingMs = 0;
   #hasNexthopObjects = true;
 
-  constructor(kernel: Kernel, clock: Clock, listener: KernelMirrorListener) {
+  /** `routeTable`: the routing table in which ours are. */
+  constructor(kernel: Kernel, clock: Clock, listener: KernelMirrorListener, routeTable: number) {
     this.#kernel = kernel;
     this.#clock = clock;
     this.#listener = listener;
-    this.routes = new RouteTable(clock, kernel.mutesOwnRoutes ?? false);
+    this.routes = new RouteTable(clock, routeTable, kernel.mutesOwnRoutes ?? false);
     this.nexthops = new NexthopTable(clock);
+    this.rules = new RuleTable(clock);
   }
 
   /** Whether a complete listing was taken in, ever. */
@@ -75,12 +79,17 @@ export class KernelMirror {
   /** When an echo of a write of ours is overdue, which makes `needsListing`; `Infinity` where none is awaited. */
   get overdueAtMs(): number {
     const never = Number.POSITIVE_INFINITY;
-    return Math.min(this.routes.table.echoOverdueAtMs ?? never, this.nexthops.table.echoOverdueAtMs ?? never);
+    return Math.min(...this.tables().map(({ echoOverdueAtMs }) => echoOverdueAtMs ?? never));
   }
 
   /** Whether the kernel has nexthop objects (Linux 5.3); known after the first listing. */
   get hasNexthopObjects(): boolean {
     return this.#hasNexthopObjects;
+  }
+
+  /** What felix writes, kind by kind. */
+  tables(): readonly [RouteTable['table'], NexthopTable['table'], RuleTable['table']] {
+    return [this.routes.table, this.nexthops.table, this.rules.table];
   }
 
   /** Asks for a listing. */
@@ -90,7 +99,7 @@ export class KernelMirror {
 
   /** Lists everything. Throws `KernelError`; then what is known stays, and `needsListing` too. */
   async list(): Promise<void> {
-    this.#unsubscribe ??= await this.#kernel.subscribe(['link', 'address', 'route', 'nexthop'], (event) =>
+    this.#unsubscribe ??= await this.#kernel.subscribe(['link', 'address', 'route', 'nexthop', 'rule'], (event) =>
       this.#take(event),
     );
     this.#buffer = [];
@@ -100,10 +109,15 @@ export class KernelMirror {
       const links = await this.#kernel.list('link');
       const nexthops = await this.#listNexthops();
       const routes = await this.#kernel.list('route');
+      const rules = await this.#listRules();
       const isFirst = !this.isListed;
       const names = this.links.replace(links);
       if (names.length > 0) this.#listener.linksChanged(names, true);
-      const drifts = [...this.nexthops.replace(nexthops, isFirst), ...this.routes.replace(routes, isFirst)];
+      const drifts = [
+        ...this.nexthops.replace(nexthops, isFirst),
+        ...this.routes.replace(routes, isFirst),
+        ...this.rules.replace(rules, isFirst),
+      ];
       if (drifts.length > 0) this.#listener.drifted(drifts);
       this.#listener.waysChanged();
       this.#listedAtMs = this.#clock.monotonicMs();
@@ -131,6 +145,16 @@ export class KernelMirror {
     } catch (error) {
       if (!(error instanceof KernelError) || error.code !== 'unsupported') throw error;
       this.#hasNexthopObjects = false;
+      return [];
+    }
+  }
+
+  /** A kernel without policy rules has none of ours. */
+  async #listRules() {
+    try {
+      return await this.#kernel.list('rule', { protocol: PROTOCOL_GINGHAM });
+    } catch (error) {
+      if (!(error instanceof KernelError) || error.code !== 'unsupported') throw error;
       return [];
     }
   }
@@ -169,6 +193,11 @@ export class KernelMirror {
         const { drift, unclear } = this.nexthops.seen(event);
         if (drift !== undefined) this.#listener.drifted([drift]);
         if (unclear) this.#needsListing = true;
+        break;
+      }
+      case 'rule': {
+        const drift = this.rules.seen(event);
+        if (drift !== undefined) this.#listener.drifted([drift]);
         break;
       }
       case 'neighbour':

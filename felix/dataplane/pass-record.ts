@@ -33,6 +33,8 @@ export interface PassSummary {
   readonly routesDeleted: number;
   readonly nexthopsPut: number;
   readonly nexthopsDeleted: number;
+  readonly rulesPut: number;
+  readonly rulesDeleted: number;
   /** Objects that the kernel refuses at present. */
   readonly refused: number;
   readonly applyUs: number;
@@ -47,6 +49,8 @@ interface Counts {
   routesDeleted: number;
   nexthopsPut: number;
   nexthopsDeleted: number;
+  rulesPut: number;
+  rulesDeleted: number;
 }
 
 export class PassRecord {
@@ -80,6 +84,8 @@ export class PassRecord {
   took({ kind, op, written }: StepResult): void {
     if (kind === 'route' && op === 'put') this.#counts.routesPut += written;
     else if (kind === 'route') this.#counts.routesDeleted += written;
+    else if (kind === 'rule' && op === 'put') this.#counts.rulesPut += written;
+    else if (kind === 'rule') this.#counts.rulesDeleted += written;
     else if (op === 'put') this.#counts.nexthopsPut += written;
     else this.#counts.nexthopsDeleted += written;
   }
@@ -110,7 +116,7 @@ export class PassRecord {
 }
 
 function noCounts(): Counts {
-  return { routesPut: 0, routesDeleted: 0, nexthopsPut: 0, nexthopsDeleted: 0 };
+  return { routesPut: 0, routesDeleted: 0, nexthopsPut: 0, nexthopsDeleted: 0, rulesPut: 0, rulesDeleted: 0 };
 }
 
 function span(from: bigint, to: bigint): number {

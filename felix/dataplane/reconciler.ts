@@ -9,7 +9,8 @@
 
 import type { Cause } from '../../lib/feed/feed.ts';
 import type { FeedChange } from '../../lib/feed/feed-view.ts';
-import { type Kernel, KernelError, type KernelFailure } from '../../lib/kernel/kernel.ts';
+import { type Kernel, KernelError, type KernelFailure, TABLE_MAIN } from '../../lib/kernel/kernel.ts';
+import type { Family } from '../../lib/net/address.ts';
 import { type Backoff, backoffDelayMs } from '../../lib/run/backoff.ts';
 import type { Clock } from '../../lib/run/clock.ts';
 import { EXIT, ExitError, errorText } from '../../lib/run/exit.ts';
@@ -17,7 +18,7 @@ import type { Logger } from '../../lib/run/log.ts';
 import { DesiredState } from '../desired/desired-state.ts';
 import type { WantedRoutes } from '../desired/merged-feeds.ts';
 import { applyStep, type StepResult } from './apply-step.ts';
-import { KernelMirror } from './kernel-mirror.ts';
+import { KernelMirror, type KernelMirrorListener } from './kernel-mirror.ts';
 import type { Drift } from './kernel-table.ts';
 import { PassRecord, type PassSummary } from './pass-record.ts';
 import { type StepAtWork, Watchdog } from './watchdog.ts';
@@ -28,12 +29,20 @@ const LISTING_GAP_FACTOR = 4;
 const KERNEL_RETRY: Backoff = { firstMs: 100, capMs: 5_000 };
 /** Calls in a row that fail as a whole before felix gives up and is started again. */
 const KERNEL_FAILURES_MAX = 10;
+/** Before the rule of the main table (32766). */
+export const RULE_PRIORITY = 7_100;
 
 export interface ReconcilerOptions {
   readonly kernel: Kernel;
   readonly view: WantedRoutes;
   readonly clock: Clock;
   readonly log: Logger;
+  /** The routing table of our routes; the main one where it is absent. */
+  readonly routeTable?: number;
+  /** Of the rules that lead to that table. */
+  readonly rulePriority?: number;
+  /** RTAX_MTU of routes that lead to other nodes; absent: that of the device. */
+  readonly routeMtuBytes?: number;
   /** Whether stale state must be kept: no deletions now. */
   readonly holdsDeletes: () => boolean;
   /** After each pass; with a summary where it wrote something. */
@@ -85,20 +94,23 @@ export class Reconciler {
       this.#lastError = error.message;
       options.fail(error);
     });
-    this.mirror = new KernelMirror(options.kernel, options.clock, {
+    const { routeTable = TABLE_MAIN, routeMtuBytes } = options;
+    const listener: KernelMirrorListener = {
       linksChanged: (names, listed) => this.#linksChanged(names, listed),
       drifted: (drifts) => options.onDrift(drifts),
       waysChanged: () => {
         this.#waysChanged = true;
       },
       news: () => this.kick(),
-    });
+    };
+    this.mirror = new KernelMirror(options.kernel, options.clock, listener, routeTable);
     this.desired = new DesiredState({
       view: options.view,
       links: this.mirror.links,
       routes: this.mirror.routes.table.tracker,
       nexthops: this.mirror.nexthops.table.tracker,
       isForeignNexthop: (id) => this.mirror.nexthops.isForeign(id),
+      every: { table: routeTable, ...(routeMtuBytes !== undefined && { mtuBytes: routeMtuBytes }) },
     });
   }
 
@@ -115,8 +127,7 @@ export class Reconciler {
 
   /** Number of objects that the kernel refuses at present. */
   refusedCount(): number {
-    const { routes, nexthops } = this.mirror;
-    return routes.table.currentRefusals().size + nexthops.table.currentRefusals().size;
+    return this.mirror.tables().reduce((sum, table) => sum + table.currentRefusals().size, 0);
   }
 
   /** The feed changed, because of `cause` where it says so. */
@@ -213,6 +224,17 @@ export class Reconciler {
       await this.#findGateways([...desired.unknownGateways]);
       desired.settle();
     }
+    this.#wantRules();
+  }
+
+  /** A table of our own is looked into by a rule for each family that has routes. */
+  #wantRules(): void {
+    const { routeTable: table = TABLE_MAIN, rulePriority: priority = RULE_PRIORITY } = this.#options;
+    const families = new Set<Family>();
+    if (table !== TABLE_MAIN) for (const { family } of this.desired.plans()) families.add(family);
+    for (const family of [4, 6] as const) {
+      this.mirror.rules.want(family, families.has(family) ? { table, priority } : undefined);
+    }
   }
 
   async #findGateways(gateways: Parameters<Kernel['routeTo']>[0][]): Promise<void> {
@@ -234,7 +256,8 @@ export class Reconciler {
     );
     if (failure.code === 'EPERM') throw new KernelError('permission', failureText(failure));
     // A refusal that is new may come from a state that is not what is believed.
-    const { retries } = step.kind === 'route' ? this.mirror.routes.table : this.mirror.nexthops.table;
+    const [routes, nexthops, rules] = this.mirror.tables();
+    const { retries } = { route: routes, nexthop: nexthops, rule: rules }[step.kind];
     if (retries.refusals.get(first.key as never)?.attempts === 1) this.mirror.doubt();
   }
 
@@ -258,12 +281,9 @@ export class Reconciler {
 
   #nextWorkAtMs(): number {
     const nowMs = this.#options.clock.monotonicMs();
-    const { routes, nexthops } = this.mirror;
-    const never = Number.POSITIVE_INFINITY;
     return Math.min(
       this.mirror.needsListing ? this.#listingAllowedAtMs() : this.mirror.overdueAtMs,
-      routes.table.retries.nextAtMs(nowMs) ?? never,
-      nexthops.table.retries.nextAtMs(nowMs) ?? never,
+      ...this.mirror.tables().map(({ retries }) => retries.nextAtMs(nowMs) ?? Number.POSITIVE_INFINITY),
     );
   }
 

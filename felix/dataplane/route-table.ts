@@ -24,13 +24,15 @@ export interface RouteNews {
 
 export class RouteTable {
   readonly table: KernelTable<FibKey, RouteBody>;
-  /** Key of each foreign route in the main table, and the nexthop object that it uses. */
+  /** Key of each foreign route in that table, and the nexthop object that it uses. */
   #foreign = new Map<FibKey, number | undefined>();
   /** Keys that were ours and that a foreign route now holds. */
   #taken = new Set<FibKey>();
+  readonly #routingTable: number;
 
-  /** `isMuted`: the kernel tells nothing of our own routes. */
-  constructor(clock: Clock, isMuted = false) {
+  /** `routingTable`: where routes of ours are wanted; `isMuted`: the kernel tells nothing of our own routes. */
+  constructor(clock: Clock, routingTable = TABLE_MAIN, isMuted = false) {
+    this.#routingTable = routingTable;
     this.table = new KernelTable({
       clock,
       isMuted,
@@ -72,7 +74,9 @@ export class RouteTable {
       const unclear = this.table.mayBeOutdated;
       return what === undefined || what === 'ours' ? { unclear } : { drift: what, unclear };
     }
-    if (object.table !== TABLE_MAIN) return {};
+    if (object.table !== this.#routingTable && object.table !== TABLE_MAIN) return {};
+    // How a gateway is reached follows from the main table, whichever one ours are in.
+    if (object.table !== this.#routingTable) return { foreign: true };
     if (type === 'delete') {
       this.#foreign.delete(key);
       this.#taken.delete(key);
@@ -89,7 +93,7 @@ export class RouteTable {
     const foreign = new Map<FibKey, number | undefined>();
     for (const route of routes) {
       if (isOurs(route)) ours.push([fibKey(route), route]);
-      else if (route.table === TABLE_MAIN) foreign.set(fibKey(route), route.nexthopId);
+      else if (route.table === this.#routingTable) foreign.set(fibKey(route), route.nexthopId);
     }
     const { dataplane } = this.table.tracker;
     const disputed = [...foreign.keys()].filter((key) => dataplane.has(key) || this.#taken.has(key));

@@ -8,11 +8,11 @@
 
 import type { DeltaTracker } from '../../lib/delta-tracker.ts';
 import type { FeedChange } from '../../lib/feed/feed-view.ts';
-import { type Nexthop, TABLE_MAIN } from '../../lib/kernel/kernel.ts';
+import type { Nexthop } from '../../lib/kernel/kernel.ts';
 import type { Address } from '../../lib/net/address.ts';
 import { type Prefix, prefixFamily } from '../../lib/net/prefix.ts';
 import { type FibKey, fibKey, type RouteBody } from './fib-entry.ts';
-import { type GroupPlan, GroupPlans } from './group-plans.ts';
+import { type EveryRoute, type GroupPlan, GroupPlans } from './group-plans.ts';
 import type { LinkTable } from './link-table.ts';
 import type { WantedRoutes } from './merged-feeds.ts';
 import { FORWARD_METRIC } from './ownership.ts';
@@ -27,19 +27,22 @@ export interface DesiredOptions {
   readonly nexthops: DeltaTracker<number, Nexthop>;
   /** Whether an id is taken by a nexthop object that is not ours. */
   readonly isForeignNexthop: (id: number) => boolean;
+  readonly every: EveryRoute;
 }
 
 export class DesiredState {
   readonly #view: WantedRoutes;
   readonly #routes: DeltaTracker<FibKey, RouteBody>;
   readonly #plans: GroupPlans;
+  readonly #table: number;
   readonly #planOf = new Map<Prefix, GroupPlan>();
   /** Some of them perhaps more than once. */
   #dirtyPrefixes: Prefix[] = [];
   #dirtyMax = DIRTY_MAX;
   #dirtyPlans = false;
 
-  constructor({ view, links, routes, nexthops, isForeignNexthop }: DesiredOptions) {
+  constructor({ view, links, routes, nexthops, isForeignNexthop, every }: DesiredOptions) {
+    this.#table = every.table;
     this.#view = view;
     this.#routes = routes;
     this.#plans = new GroupPlans({
@@ -47,6 +50,7 @@ export class DesiredState {
       links,
       nexthops,
       isForeignNexthop,
+      every,
       routesInKernel: () => routes.dataplane,
       keysOf: (plan) => this.#keysOf(plan),
     });
@@ -74,7 +78,7 @@ export class DesiredState {
   /** The plan of a wanted route, and the key under which it is or would be in the kernel. */
   lookUp(prefix: Prefix): { readonly plan: GroupPlan; readonly key: FibKey } | undefined {
     const plan = this.#planOf.get(prefix);
-    return plan && { plan, key: keyOf(prefix, plan.shape?.metric) };
+    return plan && { plan, key: this.#keyOf(prefix, plan.shape?.metric) };
   }
 
   /** Gateways without a device whose link is to be found out: answer with `setGatewayLink`, then settle again. */
@@ -142,7 +146,7 @@ export class DesiredState {
     }
     for (const { prefix, formerKey } of moved) {
       const plan = this.#planOf.get(prefix);
-      const key = plan?.shape && keyOf(prefix, plan.shape.metric);
+      const key = plan?.shape && this.#keyOf(prefix, plan.shape.metric);
       if (formerKey !== undefined && formerKey !== key) this.#routes.deleteDesired(formerKey);
       // With its plan made anew, it has been written just now.
       if (plan?.shape !== undefined && key !== undefined && !reshaped.has(plan)) {
@@ -159,7 +163,7 @@ export class DesiredState {
       const before = this.#planOf.get(prefix);
       const plan = group === undefined ? undefined : this.#plans.planFor(group, prefixFamily(prefix));
       if (plan === before) continue;
-      const formerKey = before?.shape && keyOf(prefix, before.shape.metric);
+      const formerKey = before?.shape && this.#keyOf(prefix, before.shape.metric);
       // A prefix that is new to a plan that is new has nothing to take back: the plan writes it.
       if (formerKey !== undefined || plan?.shape !== undefined) moved.push({ prefix, formerKey });
       if (before !== undefined && --before.routeCount === 0) emptied.add(before);
@@ -175,8 +179,8 @@ export class DesiredState {
   #rewrite(plan: GroupPlan, formerMetric: number | undefined): void {
     const { shape } = plan;
     for (const prefix of this.#prefixesOf(plan)) {
-      const key = shape && keyOf(prefix, shape.metric);
-      const formerKey = formerMetric === undefined ? undefined : keyOf(prefix, formerMetric);
+      const key = shape && this.#keyOf(prefix, shape.metric);
+      const formerKey = formerMetric === undefined ? undefined : this.#keyOf(prefix, formerMetric);
       if (formerKey !== undefined && formerKey !== key) this.#routes.deleteDesired(formerKey);
       if (shape !== undefined && key !== undefined) this.#routes.setDesired(key, shape);
     }
@@ -187,10 +191,10 @@ export class DesiredState {
   }
 
   *#keysOf(plan: GroupPlan): Iterable<FibKey> {
-    for (const prefix of this.#prefixesOf(plan)) yield keyOf(prefix, undefined);
+    for (const prefix of this.#prefixesOf(plan)) yield this.#keyOf(prefix, undefined);
   }
-}
 
-function keyOf(prefix: Prefix, metric: number | undefined): FibKey {
-  return fibKey({ table: TABLE_MAIN, prefix, tos: 0, metric: metric ?? FORWARD_METRIC[prefixFamily(prefix)] });
+  #keyOf(prefix: Prefix, metric: number | undefined): FibKey {
+    return fibKey({ table: this.#table, prefix, tos: 0, metric: metric ?? FORWARD_METRIC[prefixFamily(prefix)] });
+  }
 }

@@ -5,7 +5,7 @@
 // change leave the shape as it is, and so the routes; without nexthop objects the next hops *are* the shape.
 
 import type { DeltaTracker, TrackedSide } from '../../lib/delta-tracker.ts';
-import { type Nexthop, PROTOCOL_GINGHAM, type RouteNextHop, TABLE_MAIN } from '../../lib/kernel/kernel.ts';
+import { type Nexthop, PROTOCOL_GINGHAM, type RouteNextHop } from '../../lib/kernel/kernel.ts';
 import type { Address, Family } from '../../lib/net/address.ts';
 import { type FibKey, type RouteBody, sameRoute } from './fib-entry.ts';
 import { assignGroupIds } from './group-ids.ts';
@@ -17,8 +17,14 @@ import { type PathPlan, planPaths } from './path-plan.ts';
 
 const NO_HOPS: readonly RouteNextHop[] = [];
 
+/** What the operator wants of every route: the routing table, and of those that lead somewhere the MTU. */
+export interface EveryRoute {
+  readonly table: number;
+  readonly mtuBytes?: number;
+}
+
 /** What every route of ours has in common. */
-const OURS = { table: TABLE_MAIN, tos: 0, protocol: PROTOCOL_GINGHAM } as const;
+const OURS = { tos: 0, protocol: PROTOCOL_GINGHAM } as const;
 
 /** One group of the feed, for the routes of one family. */
 export interface GroupPlan {
@@ -49,6 +55,7 @@ export interface GroupPlansOptions {
   readonly keysOf: (plan: GroupPlan) => Iterable<FibKey>;
   /** Whether an id is taken by a nexthop object that is not ours. */
   readonly isForeignNexthop: (id: number) => boolean;
+  readonly every: EveryRoute;
 }
 
 /** A plan whose routes must be written, and the metric that they had. */
@@ -232,13 +239,21 @@ export class GroupPlans {
 
   #shapeOf({ paths, family, nexthopId }: Held, memberCount: number): RouteBody | undefined {
     const metric = FORWARD_METRIC[family];
-    if (paths.kind === 'drop') return { ...OURS, type: paths.type, metric: paths.metric, nextHops: NO_HOPS };
+    const { every } = this.#options;
+    if (paths.kind === 'drop')
+      return { ...OURS, table: every.table, type: paths.type, metric: paths.metric, nextHops: NO_HOPS };
     if (paths.kind === 'waiting') return undefined;
     if (!this.#usesObjects) {
-      return { ...OURS, type: 'unicast', metric, nextHops: paths.hops.map(({ hop, weight }) => ({ ...hop, weight })) };
+      return {
+        ...OURS,
+        ...every,
+        type: 'unicast',
+        metric,
+        nextHops: paths.hops.map(({ hop, weight }) => ({ ...hop, weight })),
+      };
     }
     if (nexthopId === undefined || memberCount === 0) return undefined;
-    return { ...OURS, type: 'unicast', metric, nextHops: NO_HOPS, nexthopId };
+    return { ...OURS, ...every, type: 'unicast', metric, nextHops: NO_HOPS, nexthopId };
   }
 }
 

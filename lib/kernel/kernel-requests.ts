@@ -32,6 +32,7 @@ import {
   encodePutNexthop,
 } from '../wire/rtnetlink-nexthops.ts';
 import { decodeRoute, encodeDeleteRoute, encodeListRoutes, encodePutRoute } from '../wire/rtnetlink-routes.ts';
+import { decodeRule, encodeDeleteRule, encodeListRules, encodePutRule } from '../wire/rtnetlink-rules.ts';
 import {
   type ErrnoName,
   type KernelChange,
@@ -41,6 +42,7 @@ import {
   type ListFilter,
   type Route,
   type RouteNextHop,
+  type Rule,
   TABLE_MAIN,
 } from './kernel.ts';
 
@@ -56,6 +58,7 @@ export type DecodedObject =
   | { readonly kind: 'address'; readonly gone: boolean; readonly object: LinkAddress }
   | { readonly kind: 'route'; readonly gone: boolean; readonly object: Route }
   | { readonly kind: 'nexthop'; readonly gone: boolean; readonly object: DecodedNexthop }
+  | { readonly kind: 'rule'; readonly gone: boolean; readonly object: Rule }
   | (DecodedNeighbour & { readonly gone: boolean });
 
 const FAMILIES: readonly Family[] = [4, 6];
@@ -67,6 +70,7 @@ export const GROUPS: Readonly<Record<KernelKind, readonly number[]>> = {
   address: [RTNLGRP.ipv4Address, RTNLGRP.ipv6Address],
   route: [RTNLGRP.ipv4Route, RTNLGRP.ipv6Route],
   nexthop: [RTNLGRP.nexthop],
+  rule: [RTNLGRP.ipv4Rule, RTNLGRP.ipv6Rule],
   neighbour: [RTNLGRP.neighbour],
   fdb: [RTNLGRP.neighbour],
 };
@@ -81,6 +85,8 @@ const ALREADY_SO: Readonly<Record<`${KernelChange['op']} ${KernelKind}`, readonl
   'delete route': ['ESRCH'],
   'put nexthop': [],
   'delete nexthop': ['ENOENT'],
+  'put rule': [],
+  'delete rule': ['ENOENT'],
   'put neighbour': [],
   'delete neighbour': ['ENOENT', 'ENODEV'],
   'put fdb': [],
@@ -101,6 +107,8 @@ export function encodeChange(writer: NetlinkWriter, sequence: number, change: Pl
         : encodeDeleteNexthop(writer, sequence, change.id);
     case 'address':
       return (put ? encodePutAddress : encodeDeleteAddress)(writer, sequence, change.address);
+    case 'rule':
+      return (put ? encodePutRule : encodeDeleteRule)(writer, sequence, change.rule);
     case 'neighbour':
       return (put ? encodePutNeighbour : encodeDeleteNeighbour)(writer, sequence, change.neighbour);
     case 'fdb':
@@ -137,6 +145,8 @@ export function listRequests(kind: KernelKind, filter: ListFilter): readonly Enc
       return [encodeListNexthops];
     case 'fdb':
       return [(writer, sequence) => encodeListFdb(writer, sequence, linkIndex)];
+    case 'rule':
+      return families.map((family) => (writer, sequence) => encodeListRules(writer, sequence, family));
     case 'neighbour':
       return families.map((family) => (writer, sequence) => encodeListNeighbours(writer, sequence, family));
     case 'address':
@@ -161,6 +171,9 @@ export function decodeObject(bytes: Uint8Array, message: NetlinkMessage): Decode
     case RTM.newNexthop:
     case RTM.deleteNexthop:
       return tag('nexthop', message.type === RTM.deleteNexthop, decodeNexthop(bytes, message));
+    case RTM.newRule:
+    case RTM.deleteRule:
+      return tag('rule', message.type === RTM.deleteRule, decodeRule(bytes, message));
     case RTM.newNeighbour:
     case RTM.deleteNeighbour: {
       const value = decodeNeighbour(bytes, message);
@@ -191,6 +204,10 @@ export function passesFilter(decoded: DecodedObject, filter: ListFilter): boolea
     case 'nexthop':
       if (protocol !== undefined && decoded.object.protocol !== protocol) return false;
       return linkIndex === undefined || decoded.object.hop?.linkIndex === linkIndex;
+    case 'rule':
+      if (protocol !== undefined && decoded.object.protocol !== protocol) return false;
+      if (table !== undefined && decoded.object.table !== table) return false;
+      return family === undefined || decoded.object.family === family;
     case 'fdb':
       if (family !== undefined && familyOf(decoded.object.destination) !== family) return false;
       return linkIndex === undefined || decoded.object.linkIndex === linkIndex;
@@ -201,7 +218,7 @@ export function passesFilter(decoded: DecodedObject, filter: ListFilter): boolea
   }
 }
 
-function tag<K extends 'link' | 'address' | 'route' | 'nexthop'>(
+function tag<K extends 'link' | 'address' | 'route' | 'nexthop' | 'rule'>(
   kind: K,
   gone: boolean,
   object: Extract<DecodedObject, { kind: K }>['object'] | undefined | NetlinkError,
@@ -230,6 +247,8 @@ function describeObject(change: KernelChange): string {
       return `${change.op === 'put' ? change.nexthop.id : change.id}`;
     case 'address':
       return `${change.address.address}/${change.address.prefixLength} on link ${change.address.linkIndex}`;
+    case 'rule':
+      return `${change.rule.priority} to table ${change.rule.table} for IPv${change.rule.family}`;
     case 'neighbour':
       return `${change.neighbour.address} on link ${change.neighbour.linkIndex}`;
     case 'fdb':

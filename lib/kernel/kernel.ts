@@ -1,4 +1,4 @@
-// The kernel's network state as gingham sees it: links, addresses, routes, nexthop objects, neighbours and FDB entries.
+// The kernel's network state as gingham sees it: links, addresses, routes, nexthop objects, rules, neighbours, FDB entries.
 //
 // This is the interface only. `rtnetlink-kernel.ts` is the real one, `test/fakes/fake-kernel.ts` one with state and
 // injectable failures; both pass `test/contract/kernel.contract.ts`. Nothing else touches the kernel's network state.
@@ -110,6 +110,15 @@ export interface Nexthop {
   readonly group?: readonly { readonly id: number; readonly weight: number }[];
 }
 
+/** A policy rule without a selector: every packet of the family looks into the table, the lowest priority first. */
+export interface Rule {
+  readonly family: Family;
+  readonly priority: number;
+  readonly table: number;
+  /** FRA_PROTOCOL: who wrote it. */
+  readonly protocol: number;
+}
+
 /** A permanent neighbour entry (NUD_PERMANENT); others are not listed. */
 export interface Neighbour {
   readonly linkIndex: number;
@@ -144,6 +153,7 @@ export interface KernelObjects {
   readonly address: LinkAddress;
   readonly route: Route;
   readonly nexthop: Nexthop;
+  readonly rule: Rule;
   readonly neighbour: Neighbour;
   readonly fdb: FdbEntry;
 }
@@ -172,6 +182,7 @@ export type KernelChange =
   | { readonly op: 'delete'; readonly kind: 'route'; readonly route: RouteDeletion }
   | { readonly op: 'put'; readonly kind: 'nexthop'; readonly nexthop: Nexthop }
   | { readonly op: 'delete'; readonly kind: 'nexthop'; readonly id: number }
+  | { readonly op: 'put' | 'delete'; readonly kind: 'rule'; readonly rule: Rule }
   | { readonly op: 'put' | 'delete'; readonly kind: 'neighbour'; readonly neighbour: Neighbour }
   | { readonly op: 'put' | 'delete'; readonly kind: 'fdb'; readonly fdb: FdbEntry };
 
@@ -235,6 +246,7 @@ export type KernelEvent =
   | { readonly type: 'put' | 'delete'; readonly kind: 'address'; readonly object: LinkAddress }
   | { readonly type: 'put' | 'delete'; readonly kind: 'route'; readonly object: Route }
   | { readonly type: 'put' | 'delete'; readonly kind: 'nexthop'; readonly object: Nexthop }
+  | { readonly type: 'put' | 'delete'; readonly kind: 'rule'; readonly object: Rule }
   | { readonly type: 'put' | 'delete'; readonly kind: 'neighbour'; readonly object: Neighbour }
   | { readonly type: 'put' | 'delete'; readonly kind: 'fdb'; readonly object: FdbEntry }
   | { readonly type: 'resync' };

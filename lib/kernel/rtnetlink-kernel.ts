@@ -248,6 +248,8 @@ class RtnetlinkKernel implements Kernel {
         return { type, kind: 'address', object: decoded.object };
       case 'route':
         return { type, kind: 'route', object: decoded.object };
+      case 'rule':
+        return { type, kind: 'rule', object: decoded.object };
       case 'neighbour':
         return { type, kind: 'neighbour', object: decoded.object };
       case 'fdb':

@@ -23,6 +23,9 @@ export const RTM = {
   newNeighbour: 28,
   deleteNeighbour: 29,
   getNeighbour: 30,
+  newRule: 32,
+  deleteRule: 33,
+  getRule: 34,
   newNexthop: 104,
   deleteNexthop: 105,
   getNexthop: 106,
@@ -36,6 +39,8 @@ export const RTNLGRP = {
   ipv4Route: 7,
   ipv6Address: 9,
   ipv6Route: 11,
+  ipv4Rule: 8,
+  ipv6Rule: 19,
   nexthop: 32,
 } as const;
 

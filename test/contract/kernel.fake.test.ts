@@ -5,6 +5,7 @@ import { FakeKernel } from '../fakes/fake-kernel.ts';
 import { type KernelRig, kernelContract } from './kernel.contract.ts';
 import { kernelNexthopsContract } from './kernel-nexthops.contract.ts';
 import { kernelRoutesContract } from './kernel-routes.contract.ts';
+import { kernelRulesContract } from './kernel-rules.contract.ts';
 
 async function open(): Promise<KernelRig> {
   const kernel = new FakeKernel();
@@ -18,3 +19,4 @@ async function open(): Promise<KernelRig> {
 kernelContract('FakeKernel', open);
 kernelRoutesContract('FakeKernel', open);
 kernelNexthopsContract('FakeKernel', open);
+kernelRulesContract('FakeKernel', open);

@@ -9,6 +9,7 @@ import { openKernel } from '../../lib/kernel/rtnetlink-kernel.ts';
 import { type KernelRig, kernelContract } from './kernel.contract.ts';
 import { kernelNexthopsContract } from './kernel-nexthops.contract.ts';
 import { kernelRoutesContract } from './kernel-routes.contract.ts';
+import { kernelRulesContract } from './kernel-rules.contract.ts';
 import { enterNewNetworkNamespace } from './network-namespace.ts';
 
 async function open(): Promise<KernelRig> {
@@ -38,6 +39,7 @@ if (process.getuid?.() === 0) {
   kernelContract('RtnetlinkKernel', open);
   kernelRoutesContract('RtnetlinkKernel', open);
   kernelNexthopsContract('RtnetlinkKernel', open);
+  kernelRulesContract('RtnetlinkKernel', open);
 } else {
   // Namespaces and routes need CAP_SYS_ADMIN and CAP_NET_ADMIN.
   test.skip('RtnetlinkKernel: not run, because it needs root', () => undefined);

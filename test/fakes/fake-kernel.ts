@@ -21,6 +21,7 @@ import {
   type Neighbour,
   type Nexthop,
   type Route,
+  type Rule,
 } from '../../lib/kernel/kernel.ts';
 import {
   type DecodedObject,
@@ -160,6 +161,10 @@ export class FakeKernel implements Kernel {
     return [...this.#state.routes.nexthops.values()].sort((a, b) => a.id - b.id);
   }
 
+  rules(): Rule[] {
+    return [...this.#state.rules.values()];
+  }
+
   neighbours(): Neighbour[] {
     return [...this.#state.neighbours.values()];
   }
@@ -248,6 +253,8 @@ export class FakeKernel implements Kernel {
         return change.op === 'put' ? state.routes.putRoute(change.route) : state.routes.deleteRoute(change.route);
       case 'nexthop':
         return change.op === 'put' ? state.routes.putNexthop(change.nexthop) : state.routes.deleteNexthop(change.id);
+      case 'rule':
+        return put ? state.putRule(change.rule) : state.deleteRule(change.rule);
       case 'neighbour':
         return put ? state.putNeighbour(change.neighbour) : state.deleteNeighbour(change.neighbour);
       case 'fdb':
@@ -265,6 +272,8 @@ export class FakeKernel implements Kernel {
         return this.routes();
       case 'nexthop':
         return this.nexthops();
+      case 'rule':
+        return this.rules();
       case 'neighbour':
         return this.neighbours();
       case 'fdb':

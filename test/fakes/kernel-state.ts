@@ -11,6 +11,7 @@ import type {
   LinkAddress,
   LinkSpec,
   Neighbour,
+  Rule,
   VxlanLink,
 } from '../../lib/kernel/kernel.ts';
 import { familyOf } from '../../lib/net/address.ts';
@@ -22,6 +23,8 @@ const NAME_MAX_BYTES = 15;
 export class KernelState {
   readonly links = new Map<number, Link>();
   readonly addresses = new Map<string, LinkAddress>();
+  /** Without those that every kernel begins with (to the tables local, main and default). */
+  readonly rules = new Map<string, Rule>();
   readonly neighbours = new Map<string, Neighbour>();
   readonly fdb = new Map<string, FdbEntry>();
   readonly routes: KernelRoutes;
@@ -104,6 +107,22 @@ export class KernelState {
     return undefined;
   }
 
+  putRule(rule: Rule): Refusal {
+    const same = [...this.rules.values()].some(
+      ({ family, priority, table }) => family === rule.family && priority === rule.priority && table === rule.table,
+    );
+    if (same) return { code: 'EEXIST' };
+    this.rules.set(ruleKey(rule), rule);
+    this.#emit({ type: 'put', kind: 'rule', object: rule });
+    return undefined;
+  }
+
+  deleteRule(rule: Rule): Refusal {
+    if (!this.rules.delete(ruleKey(rule))) return { code: 'ENOENT' };
+    this.#emit({ type: 'delete', kind: 'rule', object: rule });
+    return undefined;
+  }
+
   putNeighbour(neighbour: Neighbour): Refusal {
     if (!this.links.has(neighbour.linkIndex)) return { code: 'ENODEV' };
     this.neighbours.set(neighbourKey(neighbour), neighbour);
@@ -168,6 +187,10 @@ function macOf(index: number): Mac {
 
 function addressKey({ linkIndex, address, prefixLength }: LinkAddress): string {
   return `${linkIndex} ${address}/${prefixLength}`;
+}
+
+function ruleKey({ family, priority, table, protocol }: Rule): string {
+  return `${family} ${priority} ${table} ${protocol}`;
 }
 
 function neighbourKey({ linkIndex, address }: Pick<Neighbour, 'linkIndex' | 'address'>): string {

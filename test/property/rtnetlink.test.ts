@@ -24,6 +24,7 @@ const VECTORS = [
   'nexthop-group',
   'address',
   'link-vxlan',
+  'rule',
   'ack-refused',
 ].map((name) => hexVector(`rtnetlink-${name}`));
 

@@ -169,14 +169,18 @@ describe('felix as a daemon', () => {
 
   it('takes each class of routes from the feed that has it, and holds deletes while one of them is away', async () => {
     const kernel = nodeKernel();
-    await start(kernel, systemClock, ['--feed', 'bgpd,flanneld:network']);
+    const clock = new FakeClock();
     const [leases, exchanged] = [meshFeed(3), meshFeed(2)];
     leases.setGroup({ id: 99, kind: 'unreachable', nextHops: [], local: false, node: '' });
     leases.setRoutes(99, [prefix('10.5.0.0/16')]);
     await serve(exchanged, 'bgpd');
+    await start(kernel, clock, ['--feed', 'bgpd,flanneld:network']);
     await eventually('what is there is programmed', () => kernel.routes(71).length === 3);
     const server = await serve(leases);
-    await eventually('ready', async () => (await http('/readyz')).status === 200);
+    await eventually('ready', async () => {
+      clock.advance(250);
+      return (await http('/readyz')).status === 200;
+    });
     // 10.5.3.0/24 is in the leases only, whose nodes are not taken.
     expect(
       kernel

@@ -70,6 +70,7 @@ const GROUP = {
   ],
 };
 const ADDRESS = { linkIndex: 6, address: address('10.5.1.0'), prefixLength: 32 };
+const RULE = { family: 4, priority: 7100, table: 1000, protocol: 71 } as const;
 const LINK = {
   index: 4,
   name: 'flannel.1',
@@ -94,6 +95,7 @@ describe('messages of others are read', () => {
     ['rtnetlink-nexthop-group', 'nexthop', GROUP],
     ['rtnetlink-address', 'address', ADDRESS],
     ['rtnetlink-link-vxlan', 'link', LINK],
+    ['rtnetlink-rule', 'rule', RULE],
   ])('%s', (name, kind, object) => {
     expect(decode(hexVector(name))).toMatchObject({ kind, gone: false });
     expect((decode(hexVector(name)) as DecodedObject).object).toEqual(object);
@@ -123,6 +125,8 @@ describe('malformed messages are told apart', () => {
     ['rtnetlink-link-vxlan-bad-port-length', 'bad-length', 'attribute 15'],
     ['rtnetlink-link-vxlan-no-name', 'bad-value', 'IFLA_IFNAME'],
     ['rtnetlink-link-vxlan-long-info', 'truncated', 'attribute 2'],
+    ['rtnetlink-rule-truncated', 'truncated', 'fib_rule_hdr'],
+    ['rtnetlink-rule-bad-protocol-length', 'bad-length', 'attribute 21'],
   ])('%s: %s in %s', (name, error, field) => {
     expect(decode(hexVector(name))).toEqual({ error, field });
   });
@@ -153,6 +157,7 @@ describe('a writer without room', () => {
     { op: 'put', kind: 'neighbour', neighbour: NEIGHBOUR },
     { op: 'delete', kind: 'fdb', fdb: FDB },
     { op: 'put', kind: 'address', address: ADDRESS },
+    { op: 'put', kind: 'rule', rule: RULE },
   ];
 
   test.each(changes)('takes $op $kind as a whole or not at all', (change) => {
