@@ -97,10 +97,12 @@ export class IpipBackend implements Backend {
 
   setPeers(leases: readonly Lease[]): void {
     this.#roster.setPeers(leases);
+    this.#device?.device.peersKnown();
   }
 
   changePeers(put: readonly Lease[], removed: readonly Lease[]): void {
     this.#roster.changePeers(put, removed);
+    this.#device?.device.peersKnown();
   }
 
   peers(): readonly PeerState[] {

@@ -22,6 +22,7 @@ export class PeerEntries {
   readonly #owners = new Map<string, PeerEntry>();
   readonly #gateways = new Claims<Address, Mac>();
   readonly #macs = new Claims<Mac, Address>();
+  #peersAreKnown = false;
 
   /** Whether nothing is left to write, as far as is known. */
   get inSync(): boolean {
@@ -43,6 +44,11 @@ export class PeerEntries {
     for (const mac of new Set([before?.mac, entry?.mac])) {
       if (mac !== undefined) wantOne(this.#fdb, mac, this.#macs.valueOf(mac));
     }
+  }
+
+  /** Every peer that there is was named once: what nobody wants may go. Before that it may be somebody's of a former run. */
+  peersKnown(): void {
+    this.#peersAreKnown = true;
   }
 
   /** Whether the kernel holds these as wanted. */
@@ -83,6 +89,7 @@ export class PeerEntries {
       const mac = held(this.#neighbours.desired, address);
       changes.push({ op: 'put', kind: 'neighbour', neighbour: { linkIndex, address, mac } });
     }
+    if (!this.#peersAreKnown) return changes;
     for (const address of this.#neighbours.pendingDeletions) {
       const mac = held(this.#neighbours.dataplane, address);
       changes.push({ op: 'delete', kind: 'neighbour', neighbour: { linkIndex, address, mac } });

@@ -102,6 +102,11 @@ export class PlaneDevice {
     this.#device.setPeer(key, entry);
   }
 
+  /** As `TunnelDevice.peersKnown`. */
+  peersKnown(): void {
+    this.#device.peersKnown();
+  }
+
   /** Changes of who has which prefix. */
   setRoutes(routes: readonly PlaneRoute[]): void {
     for (const route of routes) {

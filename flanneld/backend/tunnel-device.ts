@@ -85,6 +85,12 @@ export class TunnelDevice {
     this.#poke();
   }
 
+  /** Every peer was named by `setPeer` once: entries that nobody needs may go. */
+  peersKnown(): void {
+    this.#entries.peersKnown();
+    this.#poke();
+  }
+
   setMtu(mtuBytes: number): void {
     this.setSpec({ mtuBytes });
   }

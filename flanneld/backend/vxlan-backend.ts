@@ -69,10 +69,12 @@ export class VxlanBackend implements Backend {
 
   setPeers(leases: readonly Lease[]): void {
     this.#roster.setPeers(leases);
+    this.#device?.peersKnown();
   }
 
   changePeers(put: readonly Lease[], removed: readonly Lease[]): void {
     this.#roster.changePeers(put, removed);
+    this.#device?.peersKnown();
   }
 
   peers(): readonly PeerState[] {

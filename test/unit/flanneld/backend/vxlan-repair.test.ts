@@ -72,6 +72,21 @@ describe('VxlanBackend mends', () => {
     expect(fixture.kernel.link('flannel.1')?.index).toBe(linkIndex);
   });
 
+  test('entries of a run before stay until the peers are known, and those of peers are not touched', async () => {
+    await startWith(2, 3);
+    await backend.stop();
+    fixture.kernel.clearRecords();
+    backend = new VxlanBackend(CONFIG, fixture.context);
+    await backend.start(leaseOf(1));
+    await settle();
+    expect(entries()).toEqual(TWO_PEERS);
+    backend.changePeers([leaseOf(2)], []);
+    await settle();
+    expect(entries()).toEqual({ neighbours: TWO_PEERS.neighbours.slice(0, 1), fdb: TWO_PEERS.fdb.slice(0, 1) });
+    const touched = fixture.kernel.writes.filter(({ kind }) => kind === 'neighbour' || kind === 'fdb');
+    expect(touched.map(({ op }) => op)).toEqual(['delete', 'delete']);
+  });
+
   test('deleted by hand it is back with every peer, without a second having passed', async () => {
     await startWith(2, 3);
     fixture.kernel.foreign({ op: 'delete', kind: 'link', name: 'flannel.1' });
