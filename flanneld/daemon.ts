@@ -131,8 +131,7 @@ async function start(
   }
 
   const table = new FeedTable();
-  const feed = new LeaseFeed(table, clock);
-  feed.publishNetworks(overlayOf(fetched.network));
+  const feed = new LeaseFeed(table, clock, overlayOf(fetched.network));
   feed.publishOwn(held.lease, underlay.publicIp);
   const feedServer = await startFeedServer({
     socketPath: feedSocketPath(config.runFolder, 'flanneld'),

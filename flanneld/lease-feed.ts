@@ -44,9 +44,13 @@ export class LeaseFeed {
   #hasCarrier = true;
   #causeCount = 0;
 
-  constructor(table: FeedTable, clock: Clock) {
+  /** Offers the cluster's `networks` as unreachable: what of them no node has must not leave by another route. */
+  constructor(table: FeedTable, clock: Clock, networks: readonly Prefix[] = []) {
     this.#table = table;
     this.#clock = clock;
+    if (networks.length === 0) return;
+    table.setGroup({ id: NETWORK_GROUP, kind: 'unreachable', nextHops: [], local: false, node: '' });
+    table.setRoutes(NETWORK_GROUP, networks);
   }
 
   /** Offers the node's own subnet and no other; `endpoint` is the address that other nodes know it by. */
@@ -59,13 +63,6 @@ export class LeaseFeed {
     this.#table.setRoutes(OWN_GROUP, subnets, cause);
     const former = [...this.#table.prefixesOf(OWN_GROUP)].filter((prefix) => !subnets.includes(prefix));
     this.#table.withdraw(former, cause);
-  }
-
-  /** Offers the cluster's networks as unreachable: what of them no node has must not leave by another route. */
-  publishNetworks(networks: readonly Prefix[]): void {
-    this.#table.setGroup({ id: NETWORK_GROUP, kind: 'unreachable', nextHops: [], local: false, node: '' });
-    this.#table.setRoutes(NETWORK_GROUP, networks);
-    this.#table.withdraw([...this.#table.prefixesOf(NETWORK_GROUP)].filter((prefix) => !networks.includes(prefix)));
   }
 
   /** Another node has the subnet: stops announcing it. */

@@ -5,7 +5,7 @@
 import { pino } from 'pino';
 import type { Drift } from '../../../felix/dataplane/kernel-table.ts';
 import type { PassSummary } from '../../../felix/dataplane/pass-record.ts';
-import { Reconciler } from '../../../felix/dataplane/reconciler.ts';
+import { Reconciler, type ReconcilerOptions } from '../../../felix/dataplane/reconciler.ts';
 import type { FeedEvent, FeedGroup } from '../../../lib/feed/feed.ts';
 import { FeedTable } from '../../../lib/feed/feed-table.ts';
 import { FeedView } from '../../../lib/feed/feed-view.ts';
@@ -78,13 +78,14 @@ export interface Bench {
   stop(): Promise<void>;
 }
 
+export interface BenchOptions extends Pick<ReconcilerOptions, 'routeTable' | 'routeMtuBytes'> {
+  readonly connected?: boolean;
+  readonly clock?: FakeClock;
+}
+
 /** Starts a felix on this kernel and this feed; with `connected: false` the feed says nothing yet. */
-export function startBench(
-  kernel: FakeKernel,
-  feed: FeedTable = new FeedTable(),
-  options: { readonly connected?: boolean; readonly clock?: FakeClock } = {},
-): Bench {
-  const clock = options.clock ?? new FakeClock();
+export function startBench(kernel: FakeKernel, feed: FeedTable = new FeedTable(), options: BenchOptions = {}): Bench {
+  const { routeTable, routeMtuBytes, clock = new FakeClock() } = options;
   const view = new FeedView();
   const passes: PassSummary[] = [];
   const drifts: Drift[] = [];
@@ -96,6 +97,8 @@ export function startBench(
     view,
     clock,
     log,
+    ...(routeTable !== undefined && { routeTable }),
+    ...(routeMtuBytes !== undefined && { routeMtuBytes }),
     holdsDeletes: () => bench.hold,
     onPass: (summary) => summary && passes.push(summary),
     onDrift: (seen) => drifts.push(...seen),

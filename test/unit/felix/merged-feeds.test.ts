@@ -1,4 +1,6 @@
 // Several feeds as one: who has a prefix that two of them want, and what a change of one means for the routes of another.
+//
+// Ids of groups are those of the merged feeds: a feed's own id times two, plus its place.
 
 import { describe, expect, it } from 'vitest';
 import { MergedFeeds } from '../../../felix/desired/merged-feeds.ts';

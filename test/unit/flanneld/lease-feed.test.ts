@@ -54,6 +54,19 @@ describe('LeaseFeed', () => {
     ]);
   });
 
+  test("the cluster's networks are unreachable, but for what somebody has of them", () => {
+    const whole = new FeedTable();
+    new LeaseFeed(whole, clock, [prefix('10.5.0.0/16'), prefix('fd00:5::/48')]).publishOwn(
+      leaseOf(1),
+      address('192.0.2.1'),
+    );
+    const kinds = [...whole.groups.values()].map(({ id, kind, local }) => [kind, local, ...whole.prefixesOf(id)]);
+    expect(kinds).toEqual([
+      ['unreachable', false, '10.5.0.0/16', 'fd00:5::/48'],
+      ['blackhole', true, '10.5.1.0/24'],
+    ]);
+  });
+
   test('a group per peer, with its node, endpoint and hop', () => {
     publish(peer(2));
     expect(events).toEqual([
