@@ -21,7 +21,8 @@ export interface StepResult {
   readonly kind: WriteKind;
   readonly op: 'put' | 'delete';
   readonly written: number;
-  readonly refused: readonly { readonly key: FibKey | number | string; readonly failure: KernelFailure }[];
+  /** By `FibKey`, id of the nexthop object, or key of the rule. */
+  readonly refused: readonly { readonly key: string | number; readonly failure: KernelFailure }[];
   /** Hop objects that the kernel took, or refused. */
   readonly hops: readonly { readonly id: number; readonly refused: boolean }[];
 }

@@ -33,14 +33,14 @@ describe('a table of its own', () => {
     ['a rule of our protocol added', [{ op: 'put', kind: 'rule', rule: STRANGE }]],
     ['the MTU of a route changed', [foreignRoute('10.5.2.0/24', '192.0.2.66', { table: 1000, protocol: 71 })]],
   ])('%s: repaired at once, and where the notification was lost', async (_, changes) => {
-    const { kernel, settle } = await converged();
+    const { kernel, ...bench } = await converged();
     const before = [kernel.rules(), kernel.routes()];
     kernel.foreign(...changes);
     expect([kernel.rules(), kernel.routes()]).not.toEqual(before);
-    await settle(1_000);
+    await bench.settle(1_000);
     expect([kernel.rules(), kernel.routes()]).toEqual(before);
     kernel.loseNotifications(() => kernel.foreign(...changes));
-    await settle(1_000);
+    await bench.settle(1_000);
     expect([kernel.rules(), kernel.routes()]).toEqual(before);
   });
 
@@ -50,8 +50,8 @@ describe('a table of its own', () => {
       foreignRoute('10.5.2.0/24', '192.0.2.66'),
       foreignRoute('10.5.3.0/24', '192.0.2.66', { table: 1000 }),
     );
-    const { settle } = startBench(kernel, meshFeed(2), OWN);
-    await settle(1_000);
+    const bench = startBench(kernel, meshFeed(2), OWN);
+    await bench.settle(1_000);
     expect(kernel.routes(PROTOCOL_GINGHAM).map(({ prefix }) => prefix)).toEqual(['10.5.1.0/24', '10.5.2.0/24']);
     expect(kernel.routes(4)).toHaveLength(2);
   });
@@ -60,22 +60,22 @@ describe('a table of its own', () => {
     const kernel = nodeKernel();
     const theirs = { ...RULE, protocol: 4 };
     kernel.foreign({ op: 'put', kind: 'rule', rule: theirs });
-    const { reconciler, settle } = startBench(kernel, meshFeed(2), OWN);
-    await settle(1_000);
+    const bench = startBench(kernel, meshFeed(2), OWN);
+    await bench.settle(1_000);
     expect(kernel.rules()).toEqual([theirs]);
-    expect(reconciler.refusedCount()).toBe(1);
+    expect(bench.reconciler.refusedCount()).toBe(1);
     kernel.foreign({ op: 'delete', kind: 'rule', rule: theirs });
-    await settle(60_000);
+    await bench.settle(60_000);
     expect(kernel.rules()).toEqual([RULE]);
-    expect(reconciler.refusedCount()).toBe(0);
+    expect(bench.reconciler.refusedCount()).toBe(0);
   });
 
   it('is given up for another: the new routes first, then the new rule, and the old ones go', async () => {
-    const { kernel, stop } = await converged();
-    await stop();
+    const { kernel, ...former } = await converged();
+    await former.stop();
     kernel.clearRecords();
-    const { settle } = startBench(kernel, meshFeed(2));
-    await settle(60_000);
+    const bench = startBench(kernel, meshFeed(2));
+    await bench.settle(60_000);
     expect(kernel.rules()).toEqual([]);
     expect(new Set(kernel.routes(PROTOCOL_GINGHAM).map(({ table }) => table))).toEqual(new Set([TABLE_MAIN]));
     expect(kernel.writes.map(({ op, kind }) => `${op} ${kind}`)).toEqual([
@@ -96,10 +96,10 @@ describe('a table of its own', () => {
     const kernel = nodeKernel();
     kernel.foreign({ op: 'put', kind: 'rule', rule: STRANGE });
     kernel.failNext(operation, code);
-    const { reconciler, settle } = startBench(kernel, meshFeed(2), OWN);
-    await settle(60_000);
-    reconciler.resync();
-    await settle(60_000);
+    const bench = startBench(kernel, meshFeed(2), OWN);
+    await bench.settle(60_000);
+    bench.reconciler.resync();
+    await bench.settle(60_000);
     kernel.assertFailuresConsumed();
     expect(kernel.rules()).toEqual([RULE]);
     expect(kernel.routes(PROTOCOL_GINGHAM).map(({ prefix }) => prefix)).toEqual([1, 2, 3].map(subnet));
