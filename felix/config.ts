@@ -21,6 +21,14 @@ const DAY_SECONDS = 86_400;
 /** RTA_TABLE has 32 bits. */
 const TABLE_MAX = 0xffff_ffff;
 
+const ROUTE_TABLE = integer(
+  TABLE_MAIN,
+  1,
+  TABLE_MAX,
+  '',
+  'Number of the routing table for all routes. Another than main (254) gets a rule that leads there, for each family.',
+);
+
 /** Every setting: its flag, variable, default and what it takes. */
 export const SETTINGS = {
   'node-name': text('', 'Name of this node, for logs and status. Empty: the host name.'),
@@ -35,13 +43,11 @@ export const SETTINGS = {
     true,
     'Answer packets to the cluster network that no node has with unreachable, instead of letting them out by another route. The network comes from flanneld.',
   ),
-  'route-table': integer(
-    TABLE_MAIN,
-    1,
-    TABLE_MAX,
-    '',
-    'Number of the routing table for all routes. Another than main (254) gets a rule that leads there, for each family.',
-  ),
+  'route-table': {
+    ...ROUTE_TABLE,
+    accepts: 'the number of a routing table from 1 to 4294967295, but not 255 (local)',
+    parse: (value: string) => (value === '255' ? undefined : ROUTE_TABLE.parse(value)),
+  },
   'rule-priority': integer(RULE_PRIORITY, 1, 32_765, '', 'Priority of that rule; main has 32766.'),
   'route-mtu': integer(0, 0, 65_535, 'bytes', 'MTU of the routes to other nodes; 0 for that of the device.'),
   'resync-interval-seconds': integer(

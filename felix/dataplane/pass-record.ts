@@ -1,5 +1,5 @@
 // What one pass of the reconciler did, and why: counts, time, and the causes whose effect is now in the FIB, each with
-// its latency by stage. Not how it is shown (fib-report.ts).
+// its latency by stage. Not how it is shown (metrics.ts, status.ts).
 //
 //   detected ---rib---> decided ---feed---> received ---kernel---> programmed
 //   (on some node)      (sender)            (here)                 (here)

@@ -8,7 +8,7 @@
 //   postrouting  masquerade    pods of this node appear as the node, where they leave the cluster network
 //
 // The confusing thing: `accept` ends only the chain that says it. Where another table drops forwarded packets (Docker's
-// does), ours cannot save them: see forward-policies.ts.
+// does), ours cannot save them: traffic-keeper.ts names it.
 
 import { type Address, type Family, familyOf } from '../../lib/net/address.ts';
 import { type Prefix, prefix, prefixAddress, prefixFamily, prefixLength } from '../../lib/net/prefix.ts';

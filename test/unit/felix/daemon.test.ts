@@ -230,6 +230,10 @@ describe('settings', () => {
       'felix: --feed names flanneld twice: each class of routes (local, nodes, network) comes from one feed, as in --feed bgpd,flanneld:network',
     ],
     [
+      ['--route-table', '255'],
+      'felix: --route-table "255" is not accepted: --route-table takes the number of a routing table from 1 to 4294967295, but not 255 (local)',
+    ],
+    [
       ['--resync-interval-seconds', '0'],
       'felix: --resync-interval-seconds "0" is not accepted: --resync-interval-seconds takes a whole number of seconds from 1 to 86400',
     ],
