@@ -4,7 +4,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { FeedTable } from '../../lib/feed/feed-table.ts';
-import { type KernelChange, PROTOCOL_GINGHAM, type Route } from '../../lib/kernel/kernel.ts';
+import { type KernelChange, PROTOCOL_GINGHAM, type Route, TABLE_MAIN } from '../../lib/kernel/kernel.ts';
 import { prefix } from '../../lib/net/prefix.ts';
 import type { FakeKernel } from '../fakes/fake-kernel.ts';
 import {
@@ -56,11 +56,18 @@ interface World {
   feed: FeedTable;
   bench: Bench;
   nextLinkIndex: number;
+  /** Each restart moves the routes between the main table and this one. */
+  readonly ownTable: number | undefined;
+  inOwnTable?: boolean;
 }
 
-it.each([false, true])(
-  'ends with exactly what is wanted, and what is foreign (own routes muted: %s)',
-  async (isMuted) => {
+it.each([
+  { isMuted: false, ownTable: undefined },
+  { isMuted: true, ownTable: undefined },
+  { isMuted: true, ownTable: 1000 },
+])(
+  'ends with exactly what is wanted, and what is foreign (own routes muted: $isMuted, own table: $ownTable)',
+  async ({ isMuted, ownTable }) => {
     await fc.assert(
       fc.asyncProperty(fc.array(action, { minLength: 1, maxLength: 40 }), async (actions) => {
         const feed = new FeedTable();
@@ -71,7 +78,7 @@ it.each([false, true])(
           foreignRoute('10.0.0.0/8', '192.0.2.66'),
           foreignRoute('10.5.3.0/24', '192.0.2.66', { metric: 7 }),
         );
-        const world: World = { kernel, feed, bench: startBench(kernel, feed), nextLinkIndex: 20 };
+        const world: World = { kernel, feed, ownTable, bench: startBench(kernel, feed), nextLinkIndex: 20 };
         for (const each of actions) await perform(world, each);
         await heal(world);
         const { bench } = world;
@@ -81,6 +88,10 @@ it.each([false, true])(
           ['10.0.0.0/8 metric 0', '10.5.3.0/24 metric 7', ...addedByOthers(actions)].sort(),
         );
         expect(unusedNexthops(kernel)).toEqual([]);
+        const tables = new Set(kernel.routes(PROTOCOL_GINGHAM).map(({ table }) => table));
+        expect([...tables].filter((table) => table !== (world.inOwnTable ? ownTable : TABLE_MAIN))).toEqual([]);
+        expect(kernel.rules().filter(({ table }) => !world.inOwnTable || table !== ownTable)).toEqual([]);
+        if (world.inOwnTable && tables.size > 0) expect(kernel.rules()).toHaveLength(1);
         kernel.clearRecords();
         await bench.settle(60_000);
         expect(kernel.writes).toEqual([]);
@@ -143,7 +154,11 @@ async function perform(world: World, each: Action): Promise<void> {
       return kernel.loseNotifications(() => foreign(kernel, deletionOf(ours[each.pick])));
     case 'restart-felix':
       await bench.stop();
-      world.bench = startBench(kernel, feed, { clock: bench.clock });
+      world.inOwnTable = world.ownTable !== undefined && !world.inOwnTable;
+      world.bench = startBench(kernel, feed, {
+        clock: bench.clock,
+        ...(world.inOwnTable && world.ownTable !== undefined && { routeTable: world.ownTable }),
+      });
       return;
     case 'restart-feed':
       world.feed = renumbered(feed);
