@@ -80,7 +80,7 @@ describe('all is well', () => {
       .map((line) => topAnswer.parse(JSON.parse(line)));
     expect(looks).toHaveLength(2);
     expect(looks[0]?.tunnel).toBeUndefined();
-    expect(looks[1]).toMatchObject({ sessions: { up: 2, total: 2 }, routes: { programmed: 3, wanted: 3 } });
+    expect(looks[1]).toMatchObject({ sessions: { up: 2, total: 2 }, routes: { programmed: 4, wanted: 4 } });
     expect(looks[1]?.tunnel?.inPackets).toBeGreaterThanOrEqual(0);
     expect(looks[1]?.daemons.every(({ ready, cpuPercent }) => ready && cpuPercent !== undefined)).toBe(true);
     expect(code).toBe(0);
