@@ -188,9 +188,10 @@ export function decodeObject(bytes: Uint8Array, message: NetlinkMessage): Decode
 
 /** Whether a listed object passes the filter, whatever the kernel has done about it. Nexthops' families are not looked at. */
 export function passesFilter(decoded: DecodedObject, filter: ListFilter): boolean {
-  const { family, table, protocol, linkIndex } = filter;
+  const { family, table, protocol, linkIndex, linkName } = filter;
   switch (decoded.kind) {
     case 'link':
+      if (linkName !== undefined && decoded.object.name !== linkName) return false;
       return linkIndex === undefined || decoded.object.index === linkIndex;
     case 'route': {
       const route = decoded.object;

@@ -133,18 +133,31 @@ export interface FdbEntry {
   readonly destination: Address;
 }
 
+/** The other end of a veth pair, as it is to be made; it gets the MTU of the first end. */
+export interface VethPeer {
+  readonly name: string;
+  readonly mac?: Mac;
+  /** Open file of the network namespace in which it is made; absent: that of the first end. */
+  readonly namespaceFd?: number;
+}
+
 /** What can be asked of a link that exists or is to be made. A field that is absent is left as it is. */
 export interface LinkSpec {
   readonly name: string;
-  /** Makes the link with this type where no link has the name: a VXLAN device, an IP-in-IP device, or a bridge. */
+  /** Makes the link with this type where no link has the name: a VXLAN device, an IP-in-IP device, a bridge, a veth pair. */
   readonly create?:
     | { readonly type: 'vxlan'; readonly vxlan: VxlanLink }
     | { readonly type: 'ipip'; readonly ipip: IpipLink }
-    | { readonly type: 'bridge' };
+    | { readonly type: 'bridge' }
+    | { readonly type: 'veth'; readonly peer: VethPeer };
   readonly mac?: Mac;
   readonly mtuBytes?: number;
   readonly up?: boolean;
   readonly alias?: string;
+  /** Index of the bridge to be a port of. */
+  readonly masterIndex?: number;
+  /** Of a port of a bridge, which it must be already: whether frames may leave where they came in (IFLA_BRPORT_MODE). */
+  readonly hairpin?: boolean;
 }
 
 /** Every kind of object, and its value. */
@@ -235,6 +248,8 @@ export interface ListFilter {
   readonly table?: number;
   readonly protocol?: number;
   readonly linkIndex?: number;
+  /** Of links: the one with this name, which the kernel then looks up instead of listing all. */
+  readonly linkName?: string;
 }
 
 /**

@@ -8,7 +8,14 @@ import { type Address, type Family, familyOf } from '../net/address.ts';
 import type { Logger } from '../run/log.ts';
 import type { NetlinkAck } from '../wire/netlink.ts';
 import { isNetlinkError } from '../wire/netlink-attributes.ts';
-import { encodeChangeLink, encodeCreateLink, encodeDeleteLink } from '../wire/rtnetlink-links.ts';
+import {
+  decodeLink,
+  encodeChangeLink,
+  encodeCreateLink,
+  encodeDeleteLink,
+  encodeGetLink,
+  encodeHairpin,
+} from '../wire/rtnetlink-links.ts';
 import { decodeNexthop, encodeGetNexthop } from '../wire/rtnetlink-nexthops.ts';
 import { decodeRoute, encodeRouteTo } from '../wire/rtnetlink-routes.ts';
 import { errnoName, errnoNumber, permissionText } from './errno.ts';
@@ -20,6 +27,7 @@ import {
   type KernelFailure,
   type KernelKind,
   type KernelObjects,
+  type Link,
   type LinkSpec,
   type ListFilter,
 } from './kernel.ts';
@@ -72,6 +80,7 @@ class RtnetlinkKernel implements Kernel {
   }
 
   async list<K extends KernelKind>(kind: K, filter: ListFilter = {}): Promise<KernelObjects[K][]> {
+    if (kind === 'link' && filter.linkName !== undefined) return this.#linkNamed(filter.linkName) as KernelObjects[K][];
     if (kind !== 'nexthop')
       return (await this.#listings.list(kind, filter)) as KernelObjects[KernelKind][] as KernelObjects[K][];
     const found = await this.#listings.list('nexthop', filter);
@@ -195,9 +204,30 @@ class RtnetlinkKernel implements Kernel {
       }
     }
     const changed = this.#request((writer, sequence) => encodeChangeLink(writer, sequence, spec));
+    if (changed === undefined && spec.hairpin !== undefined) {
+      const { name, hairpin } = spec;
+      return this.#judge(
+        change,
+        this.#request((writer, sequence) => encodeHairpin(writer, sequence, name, hairpin)),
+      );
+    }
     // Not this name exists, but another device with the same VNI and port.
     const elsewhere = made !== undefined && changed !== undefined && errnoName(changed.errno) === 'ENODEV';
     return this.#judge(change, elsewhere ? made : changed);
+  }
+
+  #linkNamed(name: string): readonly Link[] {
+    const found: Link[] = [];
+    const ack = this.#request(
+      (writer, sequence) => encodeGetLink(writer, sequence, name),
+      (bytes, message) => {
+        const link = decodeLink(bytes, message);
+        if (link !== undefined && !isNetlinkError(link)) found.push(link);
+      },
+    );
+    const code = ack === undefined ? undefined : errnoName(ack.errno);
+    if (code === undefined || code === 'ENODEV') return found;
+    throw new KernelError('unsupported', `looking up link ${name}: ${ack?.message ?? code}`);
   }
 
   #judge(change: KernelChange, ack: NetlinkAck | undefined): KernelFailure | undefined {

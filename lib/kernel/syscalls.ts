@@ -24,10 +24,16 @@ const SOCK_FILTER_LENGTH = 8;
 const SO_ATTACH_FILTER = 26;
 const SO_DETACH_FILTER = 27;
 
+/** Operations of flock(2). */
+export const LOCK = { exclusive: 2, nonBlock: 4 } as const;
+
 /** Flags of unshare(2) and setns(2). */
 export const CLONE_NEWNET = 0x40000000;
 
 type FilterProgram = { readonly len: number; readonly filter: Uint8Array };
+
+/** The same call on a thread of its own; the callback comes from the event loop. */
+type AsyncCall = { async(...args: [number, number, (error: unknown, value: number) => void]): void };
 
 type IntFunction<Arguments extends readonly unknown[]> = (...args: Arguments) => number;
 
@@ -57,6 +63,7 @@ const calls = {
   close: libc.func('int close(int fd)') as IntFunction<[number]>,
   unshare: libc.func('int unshare(int flags)') as IntFunction<[number]>,
   setns: libc.func('int setns(int fd, int type)') as IntFunction<[number, number]>,
+  flock: libc.func('int flock(int fd, int operation)') as IntFunction<[number, number]> & AsyncCall,
 };
 
 /** A file descriptor. Closes on exec only where SOCK.closeOnExec is in `type`. */
@@ -113,6 +120,18 @@ export function unshare(flags: number): number {
 /** Moves the calling thread into the namespace that `fd` refers to. */
 export function enterNamespace(fd: number, type: number): number {
   return result(calls.setns(fd, type));
+}
+
+/** Takes or tries to take a lock on an open file, which the kernel gives back when the last holder of `fd` has ended. */
+export function lockFile(fd: number, operation: number): number {
+  return result(calls.flock(fd, operation));
+}
+
+/** Waits for the exclusive lock on a thread of its own. Resolves with 0, or a negative number where the call failed. */
+export function waitForLock(fd: number): Promise<number> {
+  return new Promise((resolve) => {
+    calls.flock.async(fd, LOCK.exclusive, (error, value) => resolve(error === null ? value : -1));
+  });
 }
 
 /**

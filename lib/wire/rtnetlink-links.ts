@@ -1,5 +1,5 @@
-// Links (network devices) over rtnetlink: RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, with what is special to VXLAN and
-// IP-in-IP devices. Kernel headers: include/uapi/linux/if_link.h, if_tunnel.h.
+// Links (network devices) over rtnetlink: RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, with what is special to VXLAN, IP-in-IP
+// and veth devices and to ports of a bridge. Kernel headers: include/uapi/linux/if_link.h, if_tunnel.h, veth.h.
 //
 //  0                   1                   2                   3
 //  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
@@ -11,7 +11,7 @@
 // The confusing thing: RTM_NEWLINK and RTM_DELLINK of family AF_BRIDGE tell of a *port* that joins or leaves a bridge,
 // not of a link that comes or goes. They are not decoded here.
 
-import type { IpipLink, Link, LinkSpec, VxlanLink } from '../kernel/kernel.ts';
+import type { IpipLink, Link, LinkSpec, VethPeer, VxlanLink } from '../kernel/kernel.ts';
 import { familyOf } from '../net/address.ts';
 import { macBytes, macFromBytes } from '../net/mac.ts';
 import { type NetlinkMessage, NLM_F } from './netlink.ts';
@@ -55,9 +55,13 @@ const HEADER_LENGTH = 16;
 const IFF_UP = 0x1;
 const IFF_LOWER_UP = 0x10000;
 
-const IFLA = { address: 1, name: 3, mtu: 4, master: 10, linkInfo: 18, alias: 20 } as const;
-/** In IFLA_LINKINFO. */
-const IFLA_INFO = { kind: 1, data: 2 } as const;
+const IFLA = { address: 1, name: 3, mtu: 4, master: 10, linkInfo: 18, alias: 20, namespaceFd: 28 } as const;
+/** In IFLA_LINKINFO. The slave's are what a bridge keeps of its port. */
+const IFLA_INFO = { kind: 1, data: 2, slaveKind: 4, slaveData: 5 } as const;
+/** In IFLA_INFO_DATA of a veth device (veth.h): a whole ifinfomsg and attributes of the other end. */
+const VETH_INFO_PEER = 1;
+/** In IFLA_INFO_SLAVE_DATA of a port of a bridge: hairpin mode, a byte. */
+const IFLA_BRPORT_MODE = 4;
 /** In IFLA_INFO_DATA of a VXLAN device. LEARNING is a byte, PORT big endian, GBP a flag that is there or not. */
 const IFLA_VXLAN = { id: 1, link: 3, local: 4, learning: 7, port: 15, local6: 17, gbp: 23 } as const;
 /** In IFLA_INFO_DATA of an IP-in-IP device (if_tunnel.h). */
@@ -88,6 +92,10 @@ export function encodeCreateLink(
     const data = beginNested(writer, IFLA_INFO.data);
     putIpip(writer, create.ipip);
     endNested(writer, data);
+  } else if (create.type === 'veth') {
+    const data = beginNested(writer, IFLA_INFO.data);
+    putVethPeer(writer, create.peer, spec.mtuBytes);
+    endNested(writer, data);
   }
   endNested(writer, info);
   return endMessage(writer, start);
@@ -104,12 +112,35 @@ export function encodeChangeLink(writer: NetlinkWriter, sequence: number, spec: 
   putText(writer, IFLA.name, spec.name);
   putMacAndMtu(writer, spec);
   if (spec.alias !== undefined) putBytes(writer, IFLA.alias, UTF8.encode(spec.alias));
+  if (spec.masterIndex !== undefined) putU32(writer, IFLA.master, spec.masterIndex);
+  return endMessage(writer, start);
+}
+
+/** RTM_NEWLINK that sets the hairpin mode of a bridge's port; the kernel answers EINVAL where the link is none. */
+export function encodeHairpin(writer: NetlinkWriter, sequence: number, name: string, hairpin: boolean): boolean {
+  const start = beginMessage(writer, RTM.newLink, NLM_F.request, sequence);
+  reserve(writer, HEADER_LENGTH);
+  putText(writer, IFLA.name, name);
+  const info = beginNested(writer, IFLA.linkInfo);
+  putText(writer, IFLA_INFO.slaveKind, 'bridge');
+  const data = beginNested(writer, IFLA_INFO.slaveData);
+  putU8(writer, IFLA_BRPORT_MODE, hairpin ? 1 : 0);
+  endNested(writer, data);
+  endNested(writer, info);
   return endMessage(writer, start);
 }
 
 /** RTM_DELLINK; the kernel answers ENODEV where there is none. */
 export function encodeDeleteLink(writer: NetlinkWriter, sequence: number, name: string): boolean {
   const start = beginMessage(writer, RTM.deleteLink, NLM_F.request, sequence);
+  reserve(writer, HEADER_LENGTH);
+  putText(writer, IFLA.name, name);
+  return endMessage(writer, start);
+}
+
+/** RTM_GETLINK for one link; the kernel answers ENODEV where there is none. */
+export function encodeGetLink(writer: NetlinkWriter, sequence: number, name: string): boolean {
+  const start = beginMessage(writer, RTM.getLink, NLM_F.request, sequence);
   reserve(writer, HEADER_LENGTH);
   putText(writer, IFLA.name, name);
   return endMessage(writer, start);
@@ -156,6 +187,15 @@ function putVxlan(writer: NetlinkWriter, vxlan: VxlanLink): void {
   if (vxlan.parentIndex !== undefined) putU32(writer, IFLA_VXLAN.link, vxlan.parentIndex);
   putU8(writer, IFLA_VXLAN.learning, vxlan.learning ? 1 : 0);
   if (vxlan.gbp) reserveAttribute(writer, IFLA_VXLAN.gbp, 0);
+}
+
+function putVethPeer(writer: NetlinkWriter, peer: VethPeer, mtuBytes: number | undefined): void {
+  const nested = beginNested(writer, VETH_INFO_PEER);
+  reserve(writer, HEADER_LENGTH);
+  putText(writer, IFLA.name, peer.name);
+  putMacAndMtu(writer, { ...peer, ...(mtuBytes !== undefined && { mtuBytes }) });
+  if (peer.namespaceFd !== undefined) putU32(writer, IFLA.namespaceFd, peer.namespaceFd);
+  endNested(writer, nested);
 }
 
 function putIpip(writer: NetlinkWriter, { local }: IpipLink): void {

@@ -12,6 +12,7 @@ import type {
   LinkSpec,
   Neighbour,
   Rule,
+  VethPeer,
   VxlanLink,
 } from '../../lib/kernel/kernel.ts';
 import { familyOf } from '../../lib/net/address.ts';
@@ -29,6 +30,8 @@ export class KernelState {
   readonly fdb = new Map<string, FdbEntry>();
   readonly routes: KernelRoutes;
   readonly #emit: (event: KernelEvent) => void;
+  /** Both ways, by index. An end in another namespace is not held. */
+  readonly #vethPeers = new Map<number, number>();
   #lastIndex = 0;
 
   constructor(emit: (event: KernelEvent) => void) {
@@ -60,12 +63,14 @@ export class KernelState {
       return { code: 'EEXIST', message: 'A VXLAN device with the specified VNI already exists' };
     }
     const link = existing ?? this.addLink(createdLink(spec));
+    if (existing === undefined && spec.create?.type === 'veth') this.#addPeer(link, spec.create.peer, spec.mtuBytes);
     const changed: Link = {
       ...link,
       ...(spec.mac !== undefined && { mac: spec.mac }),
       ...(spec.mtuBytes !== undefined && { mtuBytes: spec.mtuBytes }),
       ...(spec.alias !== undefined && { alias: spec.alias }),
       ...(spec.up !== undefined && { up: spec.up, running: spec.up }),
+      ...(spec.masterIndex !== undefined && { masterIndex: spec.masterIndex }),
     };
     this.links.set(link.index, changed);
     this.#emit({ type: 'put', kind: 'link', object: changed });
@@ -85,7 +90,9 @@ export class KernelState {
     for (const entry of [...this.fdb.values()]) if (entry.linkIndex === link.index) this.deleteFdb(entry);
     this.routes.linkGone(link.index);
     this.#emit({ type: 'delete', kind: 'link', object: down });
-    return undefined;
+    const peer = this.links.get(this.#vethPeers.get(link.index) ?? 0);
+    this.#vethPeers.delete(link.index);
+    return peer === undefined ? undefined : this.deleteLink(peer.name);
   }
 
   putAddress(address: LinkAddress): Refusal {
@@ -155,6 +162,14 @@ export class KernelState {
     return undefined;
   }
 
+  #addPeer(link: Link, { name, mac: peerMac, namespaceFd }: VethPeer, mtuBytes: number | undefined): void {
+    if (namespaceFd !== undefined) return;
+    const properties = { ...(peerMac && { mac: peerMac }), ...(mtuBytes !== undefined && { mtuBytes }) };
+    const peer = this.addLink({ name, type: 'veth', ...properties });
+    this.#vethPeers.set(link.index, peer.index);
+    this.#vethPeers.set(peer.index, link.index);
+  }
+
   /** Neighbours and IPv6 addresses go; IPv4 addresses and FDB entries stay. */
   #linkDown(link: Link): void {
     for (const neighbour of [...this.neighbours.values()]) {
@@ -177,7 +192,8 @@ export class KernelState {
 
 function createdLink({ name, create }: LinkSpec): Pick<Link, 'name'> & Partial<Link> {
   if (create?.type === 'vxlan') return { name, type: 'vxlan', vxlan: create.vxlan };
-  return create?.type === 'ipip' ? { name, type: 'ipip', ipip: create.ipip } : { name, type: 'bridge' };
+  if (create?.type === 'ipip') return { name, type: 'ipip', ipip: create.ipip };
+  return { name, type: create?.type ?? 'bridge' };
 }
 
 /** A MAC that differs for each link, where the real kernel rolls dice. */
