@@ -5,10 +5,10 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EXIT, ExitError } from '../lib/run/exit.ts';
+import { parseSubnetEnv, podAddress } from '../lib/subnet-env.ts';
 import { readOverlayPeers } from './daemon-status.ts';
 import { type PingReport, pingFromPod, pingReport } from './pod-ping.ts';
 import { findPod } from './pod-place.ts';
-import { parseSubnetEnv, podAddress } from './subnet-env.ts';
 import { renderTable } from './table.ts';
 
 /** Pings; 0 when no pair lost a packet, else 1. Throws `ExitError` where there is no pod or flanneld does not answer. */

@@ -10,11 +10,11 @@ import { join } from 'node:path';
 import { pause, systemClock } from '../lib/run/clock.ts';
 import { EXIT, ExitError } from '../lib/run/exit.ts';
 import { type DaemonContext, ensureRunFolder, type RunningDaemon } from '../lib/run/lifecycle.ts';
+import { parseSubnetEnv, podAddress } from '../lib/subnet-env.ts';
 import { POD_PID_FILE, podOfProcess, readPodHolder } from './pod-place.ts';
 import { type PodPlace, plugPod, unplugPod } from './pod-plug.ts';
 import { poll } from './poll.ts';
 import { identifyProcess, signalProcess } from './process-identity.ts';
-import { parseSubnetEnv, podAddress } from './subnet-env.ts';
 
 /** How often subnet.env is looked at: a node may get another subnet, and the pod must follow. */
 const LOOK_MS = 500;

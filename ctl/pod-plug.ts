@@ -5,8 +5,8 @@
 
 import type { Address } from '../lib/net/address.ts';
 import { prefixLength } from '../lib/net/prefix.ts';
+import { podAddress, type SubnetEnv } from '../lib/subnet-env.ts';
 import { run } from './child.ts';
-import { podAddress, type SubnetEnv } from './subnet-env.ts';
 
 export const BRIDGE = 'cni0';
 /** The node's end of the pod's veth pair; the pod's end is eth0. */

@@ -7,7 +7,7 @@ import { run } from '../ctl/child.ts';
 import { askReadiness, type DaemonName, failingChecks } from '../ctl/daemon-http.ts';
 import { type PeerCount, readOverlayPeers, readSessions } from '../ctl/daemon-status.ts';
 import type { ProcessIdentity } from '../ctl/process-identity.ts';
-import type { SubnetEnv } from '../ctl/subnet-env.ts';
+import type { SubnetEnv } from '../lib/subnet-env.ts';
 import { lastWords, livingProcess } from './lab-process.ts';
 import { inParallel, readSubnet } from './launch.ts';
 import { ipIn } from './namespaces.ts';

@@ -3,8 +3,8 @@
 // Every pod's pings run side by side, so a lab of 50 nodes (2,450 pairs) takes a few seconds.
 
 import { type PingReport, type PingResult, pingFromPod, pingReport } from '../ctl/pod-ping.ts';
-import { podAddress } from '../ctl/subnet-env.ts';
 import { address } from '../lib/net/address.ts';
+import { podAddress } from '../lib/subnet-env.ts';
 import { inParallel, readSubnet } from './launch.ts';
 import { inNamespace } from './namespaces.ts';
 import type { NodeMachine, Topology } from './topology.ts';

@@ -87,7 +87,13 @@ describe('statusTable', () => {
 function views(change: Partial<NodeView> = {}): readonly NodeView[] {
   return TOPOLOGY.nodes.map((node, index) => ({
     node,
-    subnet: { subnet: prefix(`10.5.${index + 1}.0/24`), gateway: address(`10.5.${index + 1}.1`), mtuBytes: 1450 },
+    subnet: {
+      subnet: prefix(`10.5.${index + 1}.0/24`),
+      gateway: address(`10.5.${index + 1}.1`),
+      mtuBytes: 1450,
+      networks: [],
+      masquerade: false,
+    },
     daemons: [{ daemon: 'felix', process: { pid: 7, startTicks: 1 }, ready: true, reason: '' }],
     routes: SUBNETS,
     peers: { up: 2, total: 2 },
