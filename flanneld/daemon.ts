@@ -26,6 +26,7 @@ import { fetchConfig, findUnderlay, leaseTerms, type NodeFacts, overlayOf } from
 import { followNode, type NodeSources } from './node-follow.ts';
 import { PeerWatch } from './peer-watch.ts';
 import { persist } from './persist.ts';
+import { offerPods } from './pod-feed.ts';
 import { RouteOwners } from './route-owners.ts';
 import { type FlanneldView, flanneldChecks, flanneldStatus, registerMetrics } from './status.ts';
 import { readSubnetFile, renderSubnetFile, SubnetFile } from './subnet-file.ts';
@@ -133,6 +134,7 @@ async function start(
   const table = new FeedTable();
   const feed = new LeaseFeed(table, clock, overlayOf(fetched.network));
   feed.publishOwn(held.lease, underlay.publicIp);
+  atEnd(offerPods({ ...config, ...{ table, clock, log } }));
   const feedServer = await startFeedServer({
     socketPath: feedSocketPath(config.runFolder, 'flanneld'),
     ...{ table, log, metrics },

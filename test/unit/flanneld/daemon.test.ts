@@ -268,7 +268,7 @@ describe('flanneld', () => {
     await eventually('it is ready', async () => (await ready()).ready);
     const before = { status: (await ask('/status')) as { subnet: string }, link: kernel.link('flannel.1') };
     await stop();
-    expect(await readdir(folder)).toEqual(['subnet.env']);
+    expect(await readdir(folder)).toEqual(['pods', 'subnet.env']);
     expect(kernel.link('flannel.1')).toEqual(before.link);
     expect(etcd.snapshot(SUBNETS).entries).toHaveLength(1);
     stopping = new AbortController();
