@@ -9,6 +9,7 @@ import type { FeedChange, FeedView } from '../lib/feed/feed-view.ts';
 import type { Address } from '../lib/net/address.ts';
 import type { Prefix } from '../lib/net/prefix.ts';
 import type { Causes } from './causes.ts';
+import { LocalPods } from './local-pods.ts';
 import type { Rib } from './rib/rib.ts';
 
 export interface RibFeedOptions {
@@ -26,9 +27,11 @@ export class RibFeed {
   readonly #options: RibFeedOptions;
   /** What each local group is originated with. */
   readonly #localGroups = new Map<number, Address>();
+  readonly #pods: LocalPods;
 
   constructor(options: RibFeedOptions) {
     this.#options = options;
+    this.#pods = new LocalPods(options.view, options.table);
   }
 
   /** Puts what the RIB decided into the feed. */
@@ -45,10 +48,10 @@ export class RibFeed {
           table.removeGroup(event.id, cause);
           break;
         case 'routes':
-          table.setRoutes(event.group, event.prefixes, cause);
+          table.setRoutes(event.group, this.#pods.others(event.prefixes), cause);
           break;
         case 'withdrawn':
-          table.withdraw(event.prefixes, cause);
+          table.withdraw(this.#pods.others(event.prefixes), cause);
           break;
         case 'in-sync':
           break;
@@ -66,8 +69,10 @@ export class RibFeed {
 
   /** Follows one change of flanneld's feed. */
   follow(change: FeedChange, cause: Cause | undefined): void {
+    if (this.#pods.follow(change, cause)) this.#options.onPublished();
     for (const id of change.groups) this.#followGroup(id, cause);
-    this.#followPrefixes(change.prefixes, cause);
+    this.#followPrefixes(this.#pods.others(change.prefixes), cause);
+    this.#announcePods(cause);
   }
 
   #followGroup(id: number, why: Cause | undefined): void {
@@ -77,8 +82,18 @@ export class RibFeed {
     const cause = why ?? (view.synced ? causes.make('next-hop-changed') : undefined);
     this.publish(group === undefined ? rib.removeNextHop(id, cause) : rib.setNextHop(group, cause), cause);
     const wasLocal = this.#localGroups.delete(id);
-    if (group?.local) this.#localGroups.set(id, this.#nextHopOf(group));
-    if (wasLocal || group?.local) this.#followPrefixes([...view.prefixesOf(id)], cause);
+    const isLocal = group?.local === true && group.kind !== 'unicast';
+    if (isLocal) this.#localGroups.set(id, this.#nextHopOf(group));
+    if (wasLocal || isLocal) this.#followPrefixes([...view.prefixesOf(id)], cause);
+  }
+
+  /** Of this node's pods, those that its subnets do not tell of already. */
+  #announcePods(cause: Cause | undefined): void {
+    const { rib, address } = this.#options;
+    const subnets = [...this.#localGroups.keys()].flatMap((id) => [...this.#options.view.prefixesOf(id)]);
+    const { begin, end } = this.#pods.announce(subnets);
+    if (begin.length > 0) this.publish(rib.originate(address(), begin, cause), cause);
+    if (end.length > 0) this.publish(rib.withdrawLocal(end, cause), cause);
   }
 
   #followPrefixes(prefixes: readonly Prefix[], cause: Cause | undefined): void {

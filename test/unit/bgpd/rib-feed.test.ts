@@ -99,6 +99,43 @@ test('flanneld restarts and says the same: nothing happens', () => {
   expect(events).toEqual([]);
 });
 
+const POD = prefix('10.5.1.9/32');
+const POD_GROUP: FeedGroup = {
+  id: 0x8000_0007,
+  kind: 'unicast',
+  nextHops: [{ device: 'gh1', onlink: false, weight: 1 }],
+  local: true,
+  node: 'a',
+};
+
+test("a pod of this node goes on to felix as it is, and is not announced where the node's subnet covers it", () => {
+  take({ type: 'group', group: LOCAL }, { type: 'routes', group: 1, prefixes: [SUBNET] });
+  take({ type: 'group', group: POD_GROUP }, { type: 'routes', group: POD_GROUP.id, prefixes: [POD] });
+  expect(table.groups.get(table.groupOf(POD) ?? 0)).toEqual(POD_GROUP);
+  expect([rib.originated, rib.explain(POD)]).toEqual([1, undefined]);
+  take({ type: 'withdrawn', prefixes: [POD] }, { type: 'group-removed', id: POD_GROUP.id });
+  expect([table.groupOf(POD), table.groups.has(POD_GROUP.id)]).toEqual([undefined, false]);
+});
+
+test('a pod that outlived its subnet is announced, until a subnet covers it again; felix keeps its route', () => {
+  take({ type: 'group', group: LOCAL }, { type: 'routes', group: 1, prefixes: [SUBNET] });
+  take({ type: 'group', group: POD_GROUP }, { type: 'routes', group: POD_GROUP.id, prefixes: [POD] });
+  take({ type: 'withdrawn', prefixes: [SUBNET] });
+  expect([rib.originated, rib.explain(POD)?.decision.best?.attributes.nextHop]).toEqual([1, OWN]);
+  expect(table.groupOf(POD)).toBe(POD_GROUP.id);
+  take({ type: 'routes', group: 1, prefixes: [SUBNET] });
+  expect([rib.originated, rib.explain(POD), table.groupOf(POD)]).toEqual([1, undefined, POD_GROUP.id]);
+});
+
+test('flanneld restarts without the pod: its route is gone at the in-sync marker', () => {
+  take({ type: 'group', group: POD_GROUP }, { type: 'routes', group: POD_GROUP.id, prefixes: [POD] });
+  take({ type: 'in-sync' });
+  expect(rib.originated).toBe(1);
+  view.beginSync();
+  take({ type: 'in-sync' });
+  expect([table.routeCount, table.groups.size, rib.originated]).toEqual([0, 0, 0]);
+});
+
 test('NEXT_HOP is the endpoint of the group, and follows it', () => {
   own = address('10.0.0.9');
   take({ type: 'group', group: LOCAL }, { type: 'routes', group: 1, prefixes: [SUBNET] });
