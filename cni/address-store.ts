@@ -1,8 +1,8 @@
-// Which pod has which address: a folder for each network, in it a file for each address.
+// Which pod has which address: a file for each, in one folder for all networks of a node, which share its subnets.
 //
-//   <dataDir>/<network>/10.5.7.9     {"containerId","ifname","bootId","sinceUnixMs"}
-//   <dataDir>/<network>/recent.json  {"last":{"4":"10.5.7.9"},"released":{"10.5.7.8":<unix ms>}}
-//   <dataDir>/<network>/lock         flock(2)
+//   <dataDir>/10.5.7.9     {"network","containerId","ifname","bootId","sinceUnixMs"}
+//   <dataDir>/recent.json  {"last":{"4":"10.5.7.9"},"released":{"10.5.7.8":<unix ms>}}
+//   <dataDir>/lock         flock(2)
 //
 // Crash-safe without fsync: a file is written under another name and linked into place whole, before the kernel is
 // touched; it goes after everything else of the pod has gone. So what a killed plugin leaves behind is always told by a
@@ -20,8 +20,17 @@ const RECENT_FILE = 'recent.json';
 const TEMPORARY = '.new-';
 const BOOT_ID_FILE = '/proc/sys/kernel/random/boot_id';
 
+/** A pod's interface, and the name of the CNI network that it is plugged into. */
+export interface Owner extends Attachment {
+  readonly network: string;
+}
+
+export function ownerOf(network: string, { containerId, ifname }: Attachment): Owner {
+  return { network, containerId, ifname };
+}
+
 /** An address that a pod has. */
-export interface Allocation extends Attachment {
+export interface Allocation extends Owner {
   readonly address: Address;
   readonly sinceUnixMs: number;
 }
@@ -34,7 +43,7 @@ export interface Recent {
   readonly released: Readonly<Record<string, number>>;
 }
 
-/** A network's allocations while the lock is held. What belongs to an earlier boot is not there. */
+/** A node's allocations while the lock is held. What belongs to an earlier boot is not there. */
 export class LockedAddresses {
   readonly #folder: string;
   readonly #bootId: string;
@@ -54,19 +63,21 @@ export class LockedAddresses {
   }
 
   /** The addresses of one pod's interface. */
-  of({ containerId, ifname }: Attachment): readonly Allocation[] {
-    return [...this.#allocations.values()].filter((each) => each.containerId === containerId && each.ifname === ifname);
+  of({ network, containerId, ifname }: Owner): readonly Allocation[] {
+    return [...this.#allocations.values()].filter(
+      (each) => each.containerId === containerId && each.ifname === ifname && each.network === network,
+    );
   }
 
   /** Writes that the address is this pod's. It must be free. */
-  give(address: Address, { containerId, ifname }: Attachment, nowUnixMs: number): void {
+  give(address: Address, { network, containerId, ifname }: Owner, nowUnixMs: number): void {
     const temporary = join(this.#folder, `${TEMPORARY}${process.pid}`);
-    const content = { containerId, ifname, bootId: this.#bootId, sinceUnixMs: nowUnixMs };
+    const content = { network, containerId, ifname, bootId: this.#bootId, sinceUnixMs: nowUnixMs };
     writeFileSync(temporary, `${JSON.stringify(content)}\n`);
     // Not rename: two writers of one address would be a bug that must not pass in silence.
     linkSync(temporary, join(this.#folder, address));
     rmSync(temporary);
-    this.#allocations.set(address, { address, containerId, ifname, sinceUnixMs: nowUnixMs });
+    this.#allocations.set(address, { address, network, containerId, ifname, sinceUnixMs: nowUnixMs });
   }
 
   /** Frees the address; one that is free is fine. Notes when, so that it is not used again at once. */
@@ -91,22 +102,18 @@ export class LockedAddresses {
       if (name.startsWith(TEMPORARY)) rmSync(path, { force: true });
       return;
     }
-    const { containerId, ifname, bootId, sinceUnixMs } = readJson(path);
-    if (typeof containerId === 'string' && typeof ifname === 'string' && bootId === this.#bootId) {
-      this.#allocations.set(address, { address, containerId, ifname, sinceUnixMs: Number(sinceUnixMs) });
+    const { network, containerId, ifname, bootId, sinceUnixMs } = readJson(path) as Record<string, string>;
+    if (network !== undefined && containerId !== undefined && ifname !== undefined && bootId === this.#bootId) {
+      const owner = { network: String(network), containerId: String(containerId), ifname: String(ifname) };
+      this.#allocations.set(address, { address, ...owner, sinceUnixMs: Number(sinceUnixMs) });
     } else {
       rmSync(path, { force: true });
     }
   }
 }
 
-/** Runs `use` with the network's allocations, alone on this machine. Makes the folder. Throws `CniError` (5 or 11). */
-export async function withAddresses<T>(
-  dataFolder: string,
-  network: string,
-  use: (addresses: LockedAddresses) => T | Promise<T>,
-): Promise<T> {
-  const folder = networkFolder(dataFolder, network);
+/** Runs `use` with the node's allocations, alone on this machine. Makes the folder. Throws `CniError` (5 or 11). */
+export async function withAddresses<T>(folder: string, use: (store: LockedAddresses) => T | Promise<T>): Promise<T> {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o755 });
   } catch (cause) {
@@ -114,20 +121,6 @@ export async function withAddresses<T>(
     throw new CniError(CNI_ERROR.ioFailure, reason, '', { cause });
   }
   return withFileLock(join(folder, LOCK_FILE), () => use(new LockedAddresses(folder)));
-}
-
-/** The networks that have a folder. */
-export function knownNetworks(dataFolder: string): readonly string[] {
-  try {
-    const entries = readdirSync(dataFolder, { withFileTypes: true });
-    return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
-  } catch {
-    return [];
-  }
-}
-
-export function networkFolder(dataFolder: string, network: string): string {
-  return join(dataFolder, network);
 }
 
 function readRecent(path: string): Recent {

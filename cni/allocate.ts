@@ -6,8 +6,7 @@
 import { type Address, type Family, familyOf } from '../lib/net/address.ts';
 import { prefixFamily } from '../lib/net/prefix.ts';
 import type { NodeSubnet, SubnetEnv } from '../lib/subnet-env.ts';
-import type { LockedAddresses } from './address-store.ts';
-import type { Attachment } from './cni-call.ts';
+import type { LockedAddresses, Owner } from './address-store.ts';
 import { CNI_ERROR, CniError } from './cni-error.ts';
 import { isInRange, pickAddress, rangeOf, rangeSize } from './pick-address.ts';
 
@@ -29,7 +28,7 @@ export function subnetsOf(env: SubnetEnv): readonly NodeSubnet[] {
  */
 export function allocate(
   store: LockedAddresses,
-  owner: Attachment,
+  owner: Owner,
   subnets: readonly NodeSubnet[],
   options: AllocationOptions,
 ): readonly Address[] {
@@ -50,7 +49,7 @@ export function allocate(
 }
 
 /** Frees what this interface has; gives what that was. */
-export function release(store: LockedAddresses, owner: Attachment, nowUnixMs: number): readonly Address[] {
+export function release(store: LockedAddresses, owner: Owner, nowUnixMs: number): readonly Address[] {
   const freed = store.of(owner).map(({ address }) => address);
   for (const address of freed) store.free(address, nowUnixMs);
   return freed;
@@ -99,6 +98,6 @@ function pickFree(store: LockedAddresses, { subnet }: NodeSubnet, cooling: Reado
 function takeRequested({ allocations }: LockedAddresses, address: Address): Address {
   const holder = allocations.get(address);
   if (holder === undefined) return address;
-  const whose = `container ${holder.containerId} (${holder.ifname})`;
+  const whose = `container ${holder.containerId} (${holder.ifname}, network ${holder.network})`;
   throw new CniError(CNI_ERROR.addressTaken, `address ${address} is in use by ${whose}`);
 }

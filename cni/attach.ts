@@ -8,7 +8,7 @@ import type { Kernel, Link } from '../lib/kernel/kernel.ts';
 import { openKernel } from '../lib/kernel/rtnetlink-kernel.ts';
 import type { Address } from '../lib/net/address.ts';
 import { parseSubnetEnv, type SubnetEnv } from '../lib/subnet-env.ts';
-import { withAddresses } from './address-store.ts';
+import { ownerOf, withAddresses } from './address-store.ts';
 import { allocate, release, subnetsOf } from './allocate.ts';
 import { enableForwarding, ensureBridge } from './bridge.ts';
 import type { CniCall } from './cni-call.ts';
@@ -81,18 +81,19 @@ async function refuseExisting(namespace: PodNamespace, { ifname }: CniCall): Pro
 
 /** New addresses, or those that a killed ADD of this interface was given. */
 function takeAddresses(conf: NetConf, call: CniCall, env: SubnetEnv): Promise<readonly Address[]> {
-  return withAddresses(conf.dataFolder, conf.name, (store) => {
+  const owner = ownerOf(conf.name, call);
+  return withAddresses(conf.dataFolder, (store) => {
     // Given back first: they may be of a subnet that this node has no longer, or not those that are asked for now.
     const nowUnixMs = Date.now();
-    const former = release(store, call, nowUnixMs);
+    const former = release(store, owner, nowUnixMs);
     const requested = call.args.ips.length > 0 ? call.args.ips : conf.ips;
     const { reuseDelaySeconds } = conf;
     const again = former.length === subnetsOf(env).length && requested.length === 0 ? former : requested;
     try {
-      return allocate(store, call, subnetsOf(env), { requested: again, reuseDelaySeconds, nowUnixMs });
+      return allocate(store, owner, subnetsOf(env), { requested: again, reuseDelaySeconds, nowUnixMs });
     } catch (error) {
       if (again === requested) throw error;
-      return allocate(store, call, subnetsOf(env), { requested, reuseDelaySeconds, nowUnixMs });
+      return allocate(store, owner, subnetsOf(env), { requested, reuseDelaySeconds, nowUnixMs });
     }
   });
 }
@@ -141,5 +142,6 @@ async function undo(conf: NetConf, call: CniCall, kernel: Kernel): Promise<void>
   const hostInterface = hostInterfaceName(conf.name, call);
   if (conf.mode === 'routed') removePodRecord(conf.runFolder, hostInterface);
   await removePair(kernel, hostInterface).catch(() => undefined);
-  await withAddresses(conf.dataFolder, conf.name, (store) => release(store, call, Date.now())).catch(() => undefined);
+  const owner = ownerOf(conf.name, call);
+  await withAddresses(conf.dataFolder, (store) => release(store, owner, Date.now())).catch(() => undefined);
 }

@@ -9,7 +9,7 @@ import { readSysctl } from '../lib/kernel/sysctl.ts';
 import { type Address, parseAddress } from '../lib/net/address.ts';
 import { prefixFamily } from '../lib/net/prefix.ts';
 import { effectiveMetric } from '../lib/wire/rtnetlink-routes.ts';
-import { withAddresses } from './address-store.ts';
+import { ownerOf, withAddresses } from './address-store.ts';
 import { subnetsOf } from './allocate.ts';
 import { readSubnetEnv } from './attach.ts';
 import type { CniCall } from './cni-call.ts';
@@ -51,7 +51,7 @@ export async function check(conf: NetConf, call: CniCall): Promise<void> {
 }
 
 async function allocatedAddresses(conf: NetConf, call: CniCall): Promise<readonly Address[]> {
-  const own = await withAddresses(conf.dataFolder, conf.name, (store) => store.of(call));
+  const own = await withAddresses(conf.dataFolder, (store) => store.of(ownerOf(conf.name, call)));
   if (own.length > 0) return own.map(({ address }) => address);
   const who = `container ${call.containerId} (${call.ifname})`;
   throw new CniError(CNI_ERROR.unknownContainer, `${who} has no address in network ${conf.name}`);

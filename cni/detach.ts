@@ -5,7 +5,7 @@
 
 import type { Kernel } from '../lib/kernel/kernel.ts';
 import { openKernel } from '../lib/kernel/rtnetlink-kernel.ts';
-import { withAddresses } from './address-store.ts';
+import { ownerOf, withAddresses } from './address-store.ts';
 import { release } from './allocate.ts';
 import { removeUnusedBridge } from './bridge.ts';
 import type { Attachment } from './cni-call.ts';
@@ -20,7 +20,8 @@ export async function detach(conf: NetConf, pod: Attachment): Promise<void> {
   const kernel = openKernel();
   try {
     await unplug(kernel, conf, pod);
-    await withAddresses(conf.dataFolder, conf.name, (store) => release(store, pod, Date.now()));
+    const owner = ownerOf(conf.name, pod);
+    await withAddresses(conf.dataFolder, (store) => release(store, owner, Date.now()));
   } finally {
     await kernel.close();
   }
@@ -39,8 +40,9 @@ export async function collectGarbage(conf: NetConf): Promise<void> {
   const isStale = (pod: Attachment): boolean => !valid.has(hostInterfaceName(conf.name, pod));
   const kernel = openKernel();
   try {
-    await withAddresses(conf.dataFolder, conf.name, async (store) => {
-      const stale = [...store.allocations.values()].filter(isStale);
+    await withAddresses(conf.dataFolder, async (store) => {
+      const own = [...store.allocations.values()].filter(({ network }) => network === conf.name);
+      const stale = own.filter(isStale);
       for (const pod of stale) {
         await unplug(kernel, conf, pod);
         release(store, pod, Date.now());

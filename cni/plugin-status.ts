@@ -18,7 +18,7 @@ export async function pluginStatus(conf: NetConf): Promise<void> {
     const subnets = subnetsOf(readSubnetEnv(conf.subnetFile));
     mkdirSync(conf.dataFolder, { recursive: true, mode: 0o755 });
     accessSync(conf.dataFolder, constants.W_OK);
-    const addresses = await withAddresses(conf.dataFolder, conf.name, ({ allocations }) => [...allocations.keys()]);
+    const addresses = await withAddresses(conf.dataFolder, ({ allocations }) => [...allocations.keys()]);
     for (const { subnet } of subnets) {
       const range = rangeOf(subnet);
       const used = addresses.filter((address) => isInRange(range, address)).length;

@@ -13,14 +13,14 @@ export function everywhereOption(
   description: string,
   take: (value: string) => void,
 ): void {
-  for (const command of [program, ...program.commands]) {
+  for (const command of withDescendants(program)) {
     command.option(flags, description).on(`option:${name}`, take);
   }
 }
 
 /** Runs the command that `argv` names; gives the exit code of the reading itself. Throws `ExitError` (usage) on one line. */
 export async function runCommandLine(program: Command, argv: readonly string[]): Promise<number> {
-  for (const command of [program, ...program.commands]) {
+  for (const command of withDescendants(program)) {
     command.exitOverride().configureOutput({ writeErr: () => undefined });
   }
   if (argv.length === 0) {
@@ -37,4 +37,8 @@ export async function runCommandLine(program: Command, argv: readonly string[]):
     const reason = message.replace(/^error: /, '').replaceAll('\n', ' ');
     throw new ExitError(EXIT.usage, `${program.name()}: ${reason} (see ${program.name()} --help)`);
   }
+}
+
+function withDescendants(command: Command): readonly Command[] {
+  return [command, ...command.commands.flatMap(withDescendants)];
 }

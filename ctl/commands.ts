@@ -23,6 +23,7 @@ import { nodePing } from './node-ping.ts';
 import { nodeStatus } from './node-status.ts';
 import { showNodes } from './nodes.ts';
 import { showPeers } from './peers.ts';
+import { addPodCommands, withoutDashes } from './pod-commands.ts';
 import { findPod } from './pod-place.ts';
 import { showTop } from './top.ts';
 
@@ -39,8 +40,8 @@ const HELP = `
 Every command acts on the node that it runs on, through the sockets in its run folder.
 
 Exit codes: 0 all is well; 1 something is not (not ready, a session down, packets lost, a fault found); 2 an argument is
-wrong; 3 subnet.env is wrong; 4 there is no pod, no subnet or no daemon to ask, or this machine cannot make a namespace.
-pod-exec gives the command's own exit code.`;
+wrong; 3 subnet.env is wrong; 4 there is no pod, no subnet or no daemon to ask, or this machine cannot make a namespace;
+5 the pod's name is taken. pod-exec, pod run and pod exec give the command's own exit code.`;
 
 /** Where the commands look, and how the one that ran ended. */
 export interface Run {
@@ -167,6 +168,11 @@ function addPods(program: Command, run: Run): void {
     .description("run a command in the network namespace of this node's pod: pod-exec -- ip route")
     .passThroughOptions()
     .action((command: readonly string[]) => finish(run, podExec(run.runFolder, command)));
+  addPodCommands(
+    program,
+    () => run.runFolder,
+    (work) => finish(run, work),
+  );
 }
 
 /** What acts on the node, and what containers run. */
@@ -203,6 +209,5 @@ function parsed(setting: Setting<number>, flag: string, raw: string): number {
 
 async function podExec(runFolder: string, command: readonly string[]): Promise<number> {
   const { inPod } = await findPod(runFolder);
-  // commander hands a "--" on where options are passed through.
-  return runOnTerminal([...inPod, ...(command[0] === '--' ? command.slice(1) : command)]);
+  return runOnTerminal([...inPod, ...withoutDashes(command)]);
 }

@@ -4,21 +4,19 @@
 // The pod's namespace lives as long as a process in it: a sleeping child, entered by its pid. Nothing is mounted, so the
 // container needs NET_ADMIN, and SYS_ADMIN for a second namespace, but no shared mount.
 
-import { type ChildProcess, spawn } from 'node:child_process';
-import { readFile, readlink, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pause, systemClock } from '../lib/run/clock.ts';
 import { EXIT, ExitError } from '../lib/run/exit.ts';
 import { type DaemonContext, ensureRunFolder, type RunningDaemon } from '../lib/run/lifecycle.ts';
 import { parseSubnetEnv, podAddress } from '../lib/subnet-env.ts';
+import { holdNamespace } from './pod-holder.ts';
 import { POD_PID_FILE, podOfProcess, readPodHolder } from './pod-place.ts';
 import { type PodPlace, plugPod, unplugPod } from './pod-plug.ts';
-import { poll } from './poll.ts';
 import { identifyProcess, signalProcess } from './process-identity.ts';
 
 /** How often subnet.env is looked at: a node may get another subnet, and the pod must follow. */
 const LOOK_MS = 500;
-const NAMESPACE_TIMEOUT_MS = 5_000;
 
 /** Starts it; `stop` removes pod, bridge and the pid file. Throws `ExitError` where no namespace can be made. */
 export async function startNode(runFolder: string, context: DaemonContext): Promise<RunningDaemon> {
@@ -28,7 +26,7 @@ export async function startNode(runFolder: string, context: DaemonContext): Prom
   const former = await readPodHolder(runFolder);
   if (former !== undefined && signalProcess(former, 'SIGKILL'))
     log.info({ holderPid: former.pid }, 'ended the pod of a former run');
-  const holder = await makePodNamespace();
+  const holder = await holdNamespace({ detached: false });
   const pid = holder.pid ?? 0;
   holder.once('exit', (code, killedBy) => {
     if (!signal.aborted)
@@ -46,30 +44,6 @@ export async function startNode(runFolder: string, context: DaemonContext): Prom
       await rm(pidFile, { force: true });
     },
   };
-}
-
-/** A child that sleeps in a network namespace of its own. */
-async function makePodNamespace(): Promise<ChildProcess> {
-  const holder = spawn('unshare', ['--net', '--', 'sleep', 'infinity'], { stdio: ['ignore', 'ignore', 'pipe'] });
-  let complaint = '';
-  holder.stderr.on('data', (chunk: Buffer) => {
-    complaint += chunk.toString();
-  });
-  const spawnFailure = new Promise<Error>((resolve) => holder.once('error', resolve));
-  const own = await readlink('/proc/self/ns/net');
-  const made = poll({ timeoutMs: NAMESPACE_TIMEOUT_MS, intervalMs: 5 }, async () => {
-    if (holder.exitCode !== null) return false;
-    const its = await readlink(`/proc/${holder.pid}/ns/net`).catch(() => own);
-    return its === own ? undefined : true;
-  });
-  const outcome = await Promise.race([made, spawnFailure]);
-  if (outcome === true) return holder;
-  holder.kill('SIGKILL');
-  const reason = outcome instanceof Error ? outcome.message : complaint.trim() || 'nothing was said';
-  throw new ExitError(
-    EXIT.environment,
-    `gingham node: cannot make the pod's network namespace (it takes CAP_SYS_ADMIN and util-linux): ${reason}`,
-  );
 }
 
 /** Plugs the pod whenever subnet.env says something new; a failure is tried again. */

@@ -12,7 +12,7 @@ const MAY_KNOW: Readonly<Record<string, readonly string[]>> = {
   bgpd: ['lib', 'proto'],
   felix: ['lib', 'proto'],
   cni: ['lib', 'proto'],
-  ctl: ['lib', 'proto'],
+  ctl: ['cni', 'lib', 'proto'],
   lab: ['ctl', 'lib', 'proto'],
 };
 
