@@ -3,6 +3,8 @@
 // The record is written before anything is made; everything else can be found from it (names follow from the options)
 // or from the namespaces themselves. So clearing needs no memory of how far the making got.
 
+import { readdir } from 'node:fs/promises';
+import { killPods } from '../ctl/pod-run.ts';
 import { pause, systemClock } from '../lib/run/clock.ts';
 import { EXIT, ExitError } from '../lib/run/exit.ts';
 import { etcdHealthy, startEtcd, writeNetworkConfig } from './etcd.ts';
@@ -12,7 +14,7 @@ import { existingNamespaces, makeNamespaces, removeNamespaces } from './namespac
 import { endedDaemons, type NodeView, observe, whatIsMissing } from './observe.ts';
 import { combineOptions, DEFAULT_OPTIONS, type LabOptions, optionsText } from './options.ts';
 import type { Progress } from './progress.ts';
-import { clearLabState, readLabRecord, writeLabRecord } from './state.ts';
+import { clearLabState, labFolder, machineFolder, readLabRecord, writeLabRecord } from './state.ts';
 import { buildTopology, namespacePrefix, namespacesOf, type Topology } from './topology.ts';
 
 /** A first look costs a little CPU that the daemons need; later ones are spaced by this. */
@@ -81,12 +83,18 @@ export async function tearDown(lab: string): Promise<number> {
       record === 'unreadable'
         ? [...existing].filter((name) => name.startsWith(namespacePrefix(lab)))
         : namespacesOf(buildTopology(lab, record.options)).filter((name) => existing.has(name));
-    count = await endNamespaceProcesses(names);
+    count = (await endNamespaceProcesses(names)) + (await killAllPods(lab));
     await removeNamespaces(names);
   }
   // Without a record nothing was made; at most files of an interrupted removal are left.
   await clearLabState(lab);
   return count;
+}
+
+/** Pods of `gingham pod` are in namespaces that have no name: their records tell of them. */
+async function killAllPods(lab: string): Promise<number> {
+  const machines = await readdir(labFolder(lab)).catch(() => []);
+  return machines.reduce((count, machine) => count + killPods(machineFolder(lab, machine)), 0);
 }
 
 /** Waits until nothing is missing. Throws `ExitError` with what is, once a daemon has ended or the time is over. */

@@ -3,6 +3,7 @@
 // Arguments and help are in main.ts, the making and removing of a lab in cluster.ts.
 
 import { setMaxListeners } from 'node:events';
+import { fileURLToPath } from 'node:url';
 import { runOnTerminal } from '../ctl/child.ts';
 import type { PingReport } from '../ctl/pod-ping.ts';
 import { isAlive, signalProcess } from '../ctl/process-identity.ts';
@@ -24,6 +25,9 @@ import type { Topology } from './topology.ts';
 /** Signals that end a process, and how long `kill` waits for that. */
 const ENDING_SIGNALS: readonly string[] = ['KILL', 'TERM', 'INT', 'HUP', 'QUIT'];
 const END_TIMEOUT_MS = 10_000;
+
+/** `exec node1 -- gingham ...` needs no installed command. */
+const GINGHAM = fileURLToPath(new URL('../ctl/main.js', import.meta.url));
 
 /** How long `up` pings again where a packet was lost. */
 const PING_PATIENCE_MS = 10_000;
@@ -96,7 +100,8 @@ export async function exec(lab: string, where: string, command: readonly string[
   const { namespace, runFolder } = findPlace(await theLab(lab), where);
   const env = runFolder === undefined ? process.env : { ...process.env, GINGHAM_RUN_DIR: runFolder };
   // commander hands a "--" on where options are passed through.
-  const argv = command[0] === '--' ? command.slice(1) : command;
+  const [program = '', ...args] = command[0] === '--' ? command.slice(1) : command;
+  const argv = program === 'gingham' ? [process.execPath, GINGHAM, ...args] : [program, ...args];
   return runOnTerminal([...inNamespace(namespace), ...argv], env);
 }
 

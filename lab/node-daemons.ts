@@ -40,7 +40,13 @@ export function daemonArgv(topology: Topology, node: NodeMachine, daemon: Daemon
   const common = ['--node-name', node.name, '--run-dir', machineFolder(topology.lab, node.name)];
   const etcd = ['--etcd-endpoints', etcdEndpoint(topology)];
   const own: Record<DaemonName, readonly string[]> = {
-    flanneld: [...etcd, '--etcd-prefix', ETCD_PREFIX, ...(node.backend === 'vxlan-user' ? ['--vxlan-user'] : [])],
+    flanneld: [
+      ...etcd,
+      '--etcd-prefix',
+      ETCD_PREFIX,
+      '--ip-masq',
+      ...(node.backend === 'vxlan-user' ? ['--vxlan-user'] : []),
+    ],
     bgpd: [...etcd, ...(topology.nodes.length > BFD_NODES_MAX ? ['--bfd=false'] : [])],
     felix: ['--feed', topology.options.mode === 'routed' ? 'bgpd,flanneld:network' : 'flanneld'],
   };
