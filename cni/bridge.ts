@@ -65,7 +65,9 @@ async function makeBridge(
   // Its own MAC: without one it takes that of its lowest port, and changes it as pods come and go.
   const mac = subnets.map(({ gateway }) => macOfAddress(gateway)).find((each) => each !== undefined);
   await writeAll(kernel, [
-    putLink({ name, create: { type: 'bridge' }, mtuBytes, alias: BRIDGE_ALIAS, up: true, ...(mac && { mac }) }),
+    putLink({ name, create: { type: 'bridge' }, alias: BRIDGE_ALIAS, up: true, ...(mac && { mac }) }),
+    // Not at creation: the kernel would take that MTU for a first value, and follow the ports afterwards.
+    putLink({ name, mtuBytes }),
   ]);
   // A router that takes other routers' advertisements would lose its own default route to one of them.
   ensureSysctl(`net/ipv6/conf/${name}/accept_ra`, '0');
