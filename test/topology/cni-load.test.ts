@@ -34,7 +34,7 @@ test(`${PARALLEL} pods that are added at once have ${PARALLEL} addresses, and al
   const targets = results.map(({ ips }) => ips[0]?.address.split('/')[0]).join(' ');
   const script = `for t in ${targets}; do ping -n -q -c 1 -W 5 $t >/dev/null || echo $t; done`;
   expect(await node.run(['sh', '-c', script])).toBe('');
-});
+}, 300_000);
 
 test(`${CYCLES} times ADD and DEL leave no interface, rule, route, file or address behind`, async () => {
   const pods = await node.pods(LANES);
