@@ -7,7 +7,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** Command that must be on the PATH, and the Debian package that brings it. */
+/** Command that must be on the PATH, or file that must be there, and the Debian package that brings it. */
 const BUILD_TOOLS = { python3: 'python3', make: 'make', 'g++': 'g++' };
 const LAB_TOOLS = { etcd: 'etcd-server', ip: 'iproute2', nft: 'nftables', ping: 'iputils-ping', iperf3: 'iperf3' };
 const TEST_TOOLS = {
@@ -18,6 +18,11 @@ const TEST_TOOLS = {
   ethtool: 'ethtool',
   bird: 'bird2',
   gobgp: 'gobgpd',
+  podman: 'podman',
+  runc: 'runc',
+  busybox: 'busybox-static',
+  iptables: 'iptables',
+  '/usr/lib/cni/portmap': 'containernetworking-plugins',
 };
 const COMPOSE_TOOLS = {
   dockerd: 'docker.io',
@@ -52,6 +57,7 @@ function checkNode() {
 }
 
 function onPath(command) {
+  if (command.startsWith('/')) return existsSync(command);
   // Debian keeps ip, nft and tcpdump in sbin, which an ordinary user's PATH lacks.
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
   return folders.some((folder) => existsSync(join(folder, command)));

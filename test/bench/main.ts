@@ -7,6 +7,7 @@ import { delimiter } from 'node:path';
 import { EXIT, ExitError } from '../../lib/run/exit.ts';
 import { runMain } from '../../lib/run/lifecycle.ts';
 import type { Bench } from './bench.ts';
+import { CNI } from './cni.ts';
 import { DATAPLANE } from './dataplane.ts';
 import { DATAPLANE_HOSTILE } from './dataplane-hostile.ts';
 import { DATAPLANE_INTEGRITY } from './dataplane-integrity.ts';
@@ -17,6 +18,7 @@ import { RIB } from './rib.ts';
 import { TABLE_REPLACE } from './table-replace.ts';
 
 const BENCHES: readonly Bench[] = [
+  CNI,
   DATAPLANE,
   FAILOVER,
   FIB,

@@ -171,9 +171,19 @@ export class CniNode {
 
   /** A command in the node, or in a pod; its standard output. */
   async run(command: readonly string[], namespace: string = this.namespace): Promise<string> {
-    const [, ...rest] = ['', `--net=/run/netns/${namespace}`, '--', ...command];
-    const { stdout } = await execute('nsenter', rest, { maxBuffer: OUTPUT_BYTES_MAX });
+    const argv = [`--net=/run/netns/${namespace}`, '--', ...command];
+    const { stdout } = await execute('nsenter', argv, { maxBuffer: OUTPUT_BYTES_MAX });
     return stdout;
+  }
+
+  /** Starts a command in a pod; resolves once it has printed `ready`. */
+  async start(command: readonly string[], namespace: string, ready: string): Promise<ChildProcess> {
+    const child = spawn('nsenter', [`--net=/run/netns/${namespace}`, '--', ...command]);
+    await new Promise<void>((resolve, reject) => {
+      child.stdout.on('data', (bytes) => String(bytes).includes(ready) && resolve());
+      child.once('close', (code) => reject(new Error(`${command[0]} ended with ${code}`)));
+    });
+    return child;
   }
 
   /** Whether an address answers a ping from a pod. */
