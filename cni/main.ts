@@ -5,7 +5,7 @@
 import { readFileSync, writeSync } from 'node:fs';
 import { runPlugin } from './plugin.ts';
 
-runPlugin(process.env, () => readFileSync(0, 'utf8')).then(({ stdout, exitCode }) => {
+void runPlugin(process.env, () => readFileSync(0, 'utf8')).then(({ stdout, exitCode }) => {
   if (stdout !== '') writeSync(1, stdout);
   // Not left to the end of the event loop: a lock that is still waited for on another thread must not hold the process.
   process.exit(exitCode);

@@ -1,11 +1,12 @@
-// What a pod's interface is to be, decided before anything is made: its addresses, gateways and routes. Pure.
+// What a pod's interface is to be, decided before anything is made: its addresses, gateways and routes. Pure: what makes
+// it so is pod-side.ts.
 //
 //            bridge mode                               routed mode
 //   address  10.5.7.9/24, fd00:5:0:7::9/64             10.5.7.9/32, fd00:5:0:7::9/128
 //   gateway  the subnet's .1, on the bridge            169.254.1.1 and fe80::1, which nobody has: permanent neighbours
 
 import { type Address, address, type Family, familyOf } from '../lib/net/address.ts';
-import { type Prefix, prefix, prefixAddress, prefixContains, prefixFamily, prefixLength } from '../lib/net/prefix.ts';
+import { type Prefix, prefix, prefixContains, prefixFamily, prefixLength } from '../lib/net/prefix.ts';
 import type { NodeSubnet, SubnetEnv } from '../lib/subnet-env.ts';
 import { subnetsOf } from './allocate.ts';
 import type { PodRoute } from './conf-routes.ts';
@@ -65,9 +66,4 @@ function ownRoutes(conf: NetConf, env: SubnetEnv, addresses: readonly PodAddress
 /** The prefix of one address: how a pod without a bridge stands in routes. */
 export function hostPrefix(of: Address): Prefix {
   return prefix(`${of}/${HOST_LENGTH[familyOf(of)]}`);
-}
-
-/** Whether the route leads everywhere. */
-export function isDefaultRoute({ dst }: PodRoute): boolean {
-  return prefixLength(dst) === 0 && prefixAddress(dst) === prefixAddress(EVERYWHERE[prefixFamily(dst)]);
 }

@@ -114,29 +114,6 @@ export function kernelContract(name: string, open: () => Promise<KernelRig>): vo
         expect(await linkNamed('cni0')).toMatchObject({ type: 'bridge', mac: PEER_MAC, up: false });
       });
 
-      test('a veth pair is made: both ends with the MTU, each with its MAC; one end takes the other along', async () => {
-        const peer = { name: 'eth0', mac: OTHER_MAC };
-        const link: LinkSpec = { name: 'v0', create: { type: 'veth', peer }, mac: PEER_MAC, mtuBytes: 1400 };
-        await done({ op: 'put', kind: 'link', link });
-        expect(await linkNamed('v0')).toMatchObject({ type: 'veth', mac: PEER_MAC, mtuBytes: 1400, up: false });
-        expect(await linkNamed('eth0')).toMatchObject({ type: 'veth', mac: OTHER_MAC, mtuBytes: 1400, up: false });
-        await done({ op: 'delete', kind: 'link', name: 'eth0' });
-        expect(await linkNamed('v0')).toBeUndefined();
-      });
-
-      test('a link becomes the port of a bridge', async () => {
-        await done({ op: 'put', kind: 'link', link: { name: 'br0', create: { type: 'bridge' } } });
-        const bridge = await linkNamed('br0');
-        const spec: LinkSpec = { name: 'v0', create: { type: 'veth', peer: { name: 'v1' } }, hairpin: true };
-        await done({ op: 'put', kind: 'link', link: { ...spec, masterIndex: bridge?.index ?? 0 } });
-        expect((await linkNamed('v0'))?.masterIndex).toBe(bridge?.index);
-      });
-
-      test('one link is looked up by its name; one that is not there is no error', async () => {
-        expect((await kernel.list('link', { linkName: 'lo' })).map(({ name: found }) => found)).toEqual(['lo']);
-        expect(await kernel.list('link', { linkName: 'nope' })).toEqual([]);
-      });
-
       test('one that does not exist and is not to be made is refused', async () => {
         expect(await refused({ op: 'put', kind: 'link', link: { name: 'nope', up: true } })).toBe('ENODEV');
       });

@@ -4,6 +4,7 @@
 import { FakeKernel } from '../fakes/fake-kernel.ts';
 import { type KernelRig, kernelContract } from './kernel.contract.ts';
 import { kernelNexthopsContract } from './kernel-nexthops.contract.ts';
+import { kernelPairsContract } from './kernel-pairs.contract.ts';
 import { kernelRoutesContract } from './kernel-routes.contract.ts';
 import { kernelRulesContract } from './kernel-rules.contract.ts';
 
@@ -20,3 +21,4 @@ kernelContract('FakeKernel', open);
 kernelRoutesContract('FakeKernel', open);
 kernelNexthopsContract('FakeKernel', open);
 kernelRulesContract('FakeKernel', open);
+kernelPairsContract('FakeKernel', open);

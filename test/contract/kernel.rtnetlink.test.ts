@@ -8,6 +8,7 @@ import { test } from 'vitest';
 import { openKernel } from '../../lib/kernel/rtnetlink-kernel.ts';
 import { type KernelRig, kernelContract } from './kernel.contract.ts';
 import { kernelNexthopsContract } from './kernel-nexthops.contract.ts';
+import { kernelPairsContract } from './kernel-pairs.contract.ts';
 import { kernelRoutesContract } from './kernel-routes.contract.ts';
 import { kernelRulesContract } from './kernel-rules.contract.ts';
 import { enterNewNetworkNamespace } from './network-namespace.ts';
@@ -40,6 +41,7 @@ if (process.getuid?.() === 0) {
   kernelRoutesContract('RtnetlinkKernel', open);
   kernelNexthopsContract('RtnetlinkKernel', open);
   kernelRulesContract('RtnetlinkKernel', open);
+  kernelPairsContract('RtnetlinkKernel', open);
 } else {
   // Namespaces and routes need CAP_SYS_ADMIN and CAP_NET_ADMIN.
   test.skip('RtnetlinkKernel: not run, because it needs root', () => undefined);

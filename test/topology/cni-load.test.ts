@@ -8,6 +8,7 @@ import { CniNode } from './cni-node.ts';
 const PARALLEL = 200;
 const CYCLES = Number(process.env['GINGHAM_CNI_CYCLES'] ?? 100);
 const KILLS = Number(process.env['GINGHAM_CNI_KILLS'] ?? 50);
+const CYCLES_TIMEOUT_MS = 60_000 + CYCLES * 3_000;
 /** Cycles that run side by side, each with a pod of its own. */
 const LANES = 4;
 /** A call takes about as long: kills are spread over it. */
@@ -36,25 +37,29 @@ test(`${PARALLEL} pods that are added at once have ${PARALLEL} addresses, and al
   expect(await node.run(['sh', '-c', script])).toBe('');
 }, 300_000);
 
-test(`${CYCLES} times ADD and DEL leave no interface, rule, route, file or address behind`, async () => {
-  const pods = await node.pods(LANES);
-  // The bridge stays until GC finds it unused: made by the first ADD of all.
-  const conf = node.conf({ reuseDelaySeconds: 0 });
-  await node.add(pods[0] ?? '', { conf });
-  await node.done('DEL', pods[0] ?? '', { conf });
-  const before = await node.traces();
-  let left = CYCLES;
-  const cycle = async (pod: string): Promise<void> => {
-    while (left-- > 0) {
-      await node.add(pod, { conf });
-      await node.done('DEL', pod, { conf });
-    }
-  };
-  await Promise.all(pods.map(cycle));
-  expect(await node.traces()).toBe(before);
-  expect(await node.allocated()).toEqual([]);
-  for (const pod of pods) expect(await node.ip('-o link show', pod)).not.toContain('eth0');
-}, 60_000 + CYCLES * 3_000);
+test(
+  `${CYCLES} times ADD and DEL leave no interface, rule, route, file or address behind`,
+  async () => {
+    const pods = await node.pods(LANES);
+    // The bridge stays until GC finds it unused: made by the first ADD of all.
+    const conf = node.conf({ reuseDelaySeconds: 0 });
+    await node.add(pods[0] ?? '', { conf });
+    await node.done('DEL', pods[0] ?? '', { conf });
+    const before = await node.traces();
+    let left = CYCLES;
+    const cycle = async (pod: string): Promise<void> => {
+      while (left-- > 0) {
+        await node.add(pod, { conf });
+        await node.done('DEL', pod, { conf });
+      }
+    };
+    await Promise.all(pods.map(cycle));
+    expect(await node.traces()).toBe(before);
+    expect(await node.allocated()).toEqual([]);
+    for (const pod of pods) expect(await node.ip('-o link show', pod)).not.toContain('eth0');
+  },
+  CYCLES_TIMEOUT_MS,
+);
 
 test(`${KILLS} calls killed at random points, then GC: nothing is left; the next ADD of such a pod works`, async () => {
   await node.collect([]);

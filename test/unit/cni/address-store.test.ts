@@ -1,4 +1,5 @@
 // Allocations on a real file system: what is given, freed, kept back and found again.
+// Time is a number that the test gives; the lock is the real one.
 
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,5 @@
 // Which address comes next, by a slow model beside the fast one, and which are never given.
+// Where the addresses in use are kept is address-store.test.ts's.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';

@@ -1,4 +1,5 @@
 // Records of pods in a folder, and what flanneld offers of them. The folder and its notifications are real.
+// What bgpd makes of these groups is in the tests of its RibFeed.
 
 import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
