@@ -1,9 +1,10 @@
 // The CNI plugin in mode "bridge" on the real kernel, called as a runtime calls it: every command, every version, what is
 // asked for, what is damaged. No daemon runs: a subnet.env is all there is.
 
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { hostInterfaceName } from '../../cni/pod-names.ts';
 import { CniNode, type ResultJson } from './cni-node.ts';
 
 const PLAIN = { cniVersion: '1.0.0' };
@@ -296,6 +297,23 @@ describe('GC', () => {
     await node.collect([]);
     expect(await node.ip('-o link show')).not.toContain('cni0');
   });
+});
+
+test('GC removes records of routed pods that are in no valid attachment, and half-written ones', async () => {
+  const record = (containerId: string, network: string): void => {
+    const hostInterface = `gh-${containerId}`;
+    const text = JSON.stringify({ containerId, ifname: 'eth0', network, hostInterface, addresses: ['10.5.7.9'] });
+    writeFileSync(join(node.folder, 'pods', `${hostInterface}.json`), text);
+  };
+  mkdirSync(join(node.folder, 'pods'));
+  record('foreign', 'other');
+  writeFileSync(join(node.folder, 'pods', '.gh1.json.77'), '{"cont');
+  const lost = await node.pod();
+  const name = hostInterfaceName('net', { containerId: lost, ifname: 'eth0' });
+  const text = { containerId: lost, ifname: 'eth0', network: 'net', hostInterface: name, addresses: ['10.5.7.9'] };
+  writeFileSync(join(node.folder, 'pods', `${name}.json`), JSON.stringify(text));
+  await node.collect([], { mode: 'routed' });
+  expect(readdirSync(join(node.folder, 'pods'))).toEqual(['gh-foreign.json']);
 });
 
 test('a bridge that somebody else made is used as it is, and stays', async () => {
