@@ -32,6 +32,6 @@ export async function holdNamespace({ detached }: { readonly detached: boolean }
   const reason = outcome instanceof Error ? outcome.message : complaint.trim() || 'nothing was said';
   throw new ExitError(
     EXIT.environment,
-    `gingham: cannot make a pod's network namespace (it takes CAP_SYS_ADMIN and util-linux): ${reason}`,
+    `gingham: cannot make the pod's network namespace (it takes CAP_SYS_ADMIN and util-linux): ${reason}`,
   );
 }
