@@ -134,12 +134,7 @@ async function start(
   const table = new FeedTable();
   const feed = new LeaseFeed(table, clock, overlayOf(fetched.network));
   feed.publishOwn(held.lease, underlay.publicIp);
-  atEnd(offerPods({ ...config, ...{ table, clock, log } }));
-  const feedServer = await startFeedServer({
-    socketPath: feedSocketPath(config.runFolder, 'flanneld'),
-    ...{ table, log, metrics },
-  });
-  atEnd(() => feedServer.close());
+  atEnd(await serveFeed(config, context, clock, table, metrics));
 
   const subnetFile = new SubnetFile(config.subnetFile, () =>
     renderSubnetFile(facts.network, view.holder?.lease ?? held.lease, backend.mtuBytes, config.ipMasq),
@@ -179,6 +174,23 @@ function followRoutes(
   const { setRoutes } = backend;
   if (!routesFromBgpd || setRoutes === undefined) return undefined;
   return new RouteOwners({ runFolder, clock, log, setRoutes, peers: () => backend.peers() });
+}
+
+/** Serves the feed, with this node's pods in it. */
+async function serveFeed(
+  config: FlanneldConfig,
+  { log }: DaemonContext,
+  clock: Clock,
+  table: FeedTable,
+  metrics: Metrics,
+): Promise<() => Promise<void>> {
+  const socketPath = feedSocketPath(config.runFolder, 'flanneld');
+  const server = await startFeedServer({ socketPath, ...{ table, log, metrics } });
+  const endPods = offerPods({ ...config, ...{ table, clock, log } });
+  return async () => {
+    await endPods();
+    await server.close();
+  };
 }
 
 async function serveStatus(config: FlanneldConfig, view: FlanneldView, metrics: Metrics): Promise<() => Promise<void>> {
