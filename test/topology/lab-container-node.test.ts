@@ -31,7 +31,13 @@ beforeEach(async () => {
 afterEach(async () => {
   node.kill('SIGKILL');
   const left = (await run(['ip', 'netns', 'pids', namespace])).split('\n').filter((pid) => pid !== '');
-  for (const pid of left) process.kill(Number(pid), 'SIGKILL');
+  for (const pid of left) {
+    try {
+      process.kill(Number(pid), 'SIGKILL');
+    } catch {
+      // It has ended since it was listed.
+    }
+  }
   await run(['ip', 'netns', 'delete', namespace]);
   await rm(folder, { recursive: true, force: true });
 });
