@@ -94,6 +94,7 @@ export class Node {
     });
     this.staticRoutes = new StaticRoutes({
       rib: this.rib,
+      clock,
       publish: (events) => this.#ribFeed.publish(events, undefined),
       address: () => this.#address,
       isLeased: (prefix) => view.groups.get(view.groupOf(prefix) ?? -1)?.local === true,

@@ -176,14 +176,15 @@ export class Speaker {
       this.#wakeScheduled = false;
       this.peers.wake((name) => this.#options.rib.hasUpdates(name));
     };
-    setImmediate(() => setImmediate(wake));
+    const { clock } = this.#options;
+    clock.nextTurn(() => clock.nextTurn(wake));
   }
 
   /** Long work, a slice a turn, so that keepalives are sent in between. */
   async #inSlices(work: Generator<void>): Promise<void> {
     while (work.next().done !== true) {
       this.wakePeers();
-      await new Promise((resolve) => setImmediate(resolve));
+      await new Promise<void>((resolve) => this.#options.clock.nextTurn(resolve));
     }
     this.wakePeers();
   }
@@ -246,7 +247,7 @@ export class Speaker {
     this.wakePeers();
     this.#options.onSessions();
     // Later, for the peer is still in the middle of ending.
-    setImmediate(() => this.peers.settle(name));
+    this.#options.clock.nextTurn(() => this.peers.settle(name));
   }
 
   #dropStale(name: string, families: readonly Family[], why: string): void {
@@ -256,7 +257,7 @@ export class Speaker {
     ribFeed.publish(events, cause);
     if (events.length > 0) log.info({ peer: name, families, why, cause: cause.id }, 'stale routes dropped');
     this.wakePeers();
-    setImmediate(() => this.peers.settle(name));
+    this.#options.clock.nextTurn(() => this.peers.settle(name));
   }
 
   #received(record: PeerRecord, memory: PeerMemory, message: Message, flaw: string | undefined): void {
@@ -318,7 +319,7 @@ export class Speaker {
     if (received <= max || action !== 'restart') return;
     const why = notification('prefixLimitReached', `${received} prefixes: at most ${max}`);
     // Later, for the peer is still in the middle of receiving.
-    setImmediate(() => this.peers.restart(name, why, limit.restartSeconds * 1_000));
+    this.#options.clock.nextTurn(() => this.peers.restart(name, why, limit.restartSeconds * 1_000));
   }
 
   /** The next messages for a peer. END-OF-RIB waits until what this node announces is complete (RFC 4724 section 4.1). */

@@ -8,6 +8,7 @@
 import type { FeedEvent } from '../lib/feed/feed.ts';
 import type { Address } from '../lib/net/address.ts';
 import { type Prefix, prefixAddress, prefixContains, prefixFamily, prefixLength } from '../lib/net/prefix.ts';
+import type { Clock } from '../lib/run/clock.ts';
 import type { StaticRoute } from './peering-file.ts';
 import type { Attributes } from './rib/attributes.ts';
 import type { Rib } from './rib/rib.ts';
@@ -17,6 +18,7 @@ export const ADDED_ROUTES_MAX = 100_000;
 
 export interface StaticRoutesOptions {
   readonly rib: Pick<Rib, 'originate' | 'withdrawLocal' | 'prefixes'>;
+  readonly clock: Clock;
   readonly publish: (events: readonly FeedEvent[]) => void;
   /** NEXT_HOP of routes that name none. */
   readonly address: () => Address;
@@ -53,7 +55,7 @@ export class StaticRoutes {
   tableChanged(): void {
     if (this.#lookScheduled || !this.#file.some(({ isAggregate }) => isAggregate)) return;
     this.#lookScheduled = true;
-    setImmediate(() => {
+    this.#options.clock.nextTurn(() => {
       this.#lookScheduled = false;
       this.#follow();
     });

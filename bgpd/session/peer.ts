@@ -186,7 +186,7 @@ export class Peer {
   wake(): void {
     if (this.#pumpScheduled || this.#blocked || !this.established) return;
     this.#pumpScheduled = true;
-    setImmediate(() => {
+    this.#options.clock.nextTurn(() => {
       this.#pumpScheduled = false;
       this.#pump();
     });

@@ -9,6 +9,8 @@ export interface Clock {
   unixMicros(): bigint;
   /** Runs `callback` once after `delayMs`; the returned function cancels it and may be called at any time. */
   after(delayMs: number, callback: () => void): () => void;
+  /** Runs `callback` in the next turn of the event loop: what can be read by then was read. */
+  nextTurn(callback: () => void): void;
 }
 
 /** The machine's clock. Its timers keep the process alive until they fire or are cancelled. */
@@ -19,6 +21,7 @@ export const systemClock: Clock = {
     const timer = setTimeout(callback, delayMs);
     return () => clearTimeout(timer);
   },
+  nextTurn: (callback) => void setImmediate(callback),
 };
 
 /** Resolves after `delayMs`, or at once when `signal` aborts: the caller looks at the signal. */

@@ -34,6 +34,11 @@ export class FakeClock implements Clock {
     };
   }
 
+  /** A real turn: a test that waits for it uses `advanceAsync`. */
+  nextTurn(callback: () => void): void {
+    setImmediate(callback);
+  }
+
   /** Moves time on by `durationMs`, firing on the way what is due. */
   advance(durationMs: number): void {
     const endMs = this.#nowMs + durationMs;
