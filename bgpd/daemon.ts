@@ -15,9 +15,11 @@ import { openEtcdRegistry } from '../lib/registry/etcd-registry.ts';
 import { systemClock } from '../lib/run/clock.ts';
 import { type DaemonContext, ensureRunFolder, type RunningDaemon } from '../lib/run/lifecycle.ts';
 import { Metrics, startStatusServer } from '../lib/run/status-server.ts';
+import { startBfdThread } from './bfd/liveness.ts';
 import type { BgpdConfig } from './config.ts';
 import { GobgpServer } from './gobgp/server.ts';
 import { Node, type NodeOptions } from './node.ts';
+import { openExchange } from './session/route-exchange.ts';
 import { bgpdChecks, bgpdStatus, listRoutes, type StatusInput } from './status.ts';
 
 /** Starts bgpd. Rejects with `ExitError` where it cannot run. */
@@ -37,7 +39,12 @@ export async function startBgpd(config: BgpdConfig, context: DaemonContext): Pro
   let client: FeedClient | undefined;
   const feedInSync = (): boolean => client?.status().state === 'in-sync';
   const gobgp = new GobgpServer({ address: config.gobgpAddress, config, clock: systemClock, log, metrics });
-  const options = { config, context, clock: systemClock, metrics, registry, view, table, feedInSync };
+  const options = {
+    ...{ config, context, clock: systemClock, metrics, registry, view, table, feedInSync },
+    exchange: openExchange(systemClock, config.tls),
+    startBfd: startBfdThread,
+    random: Math.random,
+  };
   const bringUp = new NodeBringUp(options, (node) => gobgp.attach(node));
   bringUp.check();
   client = watchFeed(

@@ -10,7 +10,7 @@ import { type Clock, pause } from '../lib/run/clock.ts';
 import { EXIT, ExitError, errorText } from '../lib/run/exit.ts';
 import type { DaemonContext } from '../lib/run/lifecycle.ts';
 import type { Metrics } from '../lib/run/status-server.ts';
-import { startBfdThread } from './bfd/liveness.ts';
+import type { StartBfdThread } from './bfd/liveness.ts';
 import { PeerWatch, type WatchedPeer } from './bfd/peer-watch.ts';
 import { Causes } from './causes.ts';
 import type { BgpdConfig } from './config.ts';
@@ -27,7 +27,7 @@ import type { RouterId } from './rib/attributes.ts';
 import { Rib } from './rib/rib.ts';
 import { RibFeed } from './rib-feed.ts';
 import { notification } from './session/notification.ts';
-import { type Exchange, openExchange } from './session/route-exchange.ts';
+import type { Exchange } from './session/route-exchange.ts';
 import { Speaker } from './speaker.ts';
 import { StaticRoutes } from './static-routes.ts';
 import { SyncGate } from './sync-gate.ts';
@@ -45,13 +45,15 @@ export interface NodeOptions {
   readonly view: FeedView;
   readonly table: FeedTable;
   readonly feedInSync: () => boolean;
+  readonly exchange: Exchange;
+  readonly startBfd: StartBfdThread;
+  readonly random: () => number;
 }
 
 export class Node {
   readonly #options: NodeOptions;
   readonly #metrics: BgpdMetrics;
   readonly #causes: Causes;
-  readonly #exchange: Exchange;
   readonly #ribFeed: RibFeed;
   readonly rib: Rib;
   readonly speaker: Speaker;
@@ -77,7 +79,6 @@ export class Node {
     this.routerId = config.routerId ?? routerIdOf(address);
     this.#causes = new Causes(clock);
     this.#metrics = bgpdMetrics(metrics, () => this.#countPeers());
-    this.#exchange = openExchange(clock, config.tls);
     const { asn, maximumPaths, isReflector } = config;
     const clusterId = isReflector ? { clusterId: config.clusterId ?? this.routerId } : {};
     this.rib = new Rib({ asn, routerId: this.routerId, maximumPaths, ...clusterId }, address);
@@ -111,7 +112,8 @@ export class Node {
       open: openOf(config, this.routerId, true),
       rib: this.rib,
       ribFeed: this.#ribFeed,
-      dialler: this.#exchange,
+      dialler: options.exchange,
+      random: options.random,
       clock,
       causes: this.#causes,
       log: context.log,
@@ -126,7 +128,7 @@ export class Node {
     });
     this.watch = new PeerWatch({
       settings: config.bfd,
-      startThread: startBfdThread,
+      startThread: options.startBfd,
       log: context.log,
       metrics,
       peers: () => this.#watchedPeers(),
@@ -169,12 +171,12 @@ export class Node {
     await this.#listen();
     this.#repeer(this.#peering.current, NO_PEERING);
     this.watch.start(this.#address);
-    const { config, context, registry, clock } = this.#options;
+    const { config, context, registry, clock, random } = this.#options;
     if (registry === undefined || context.signal.aborted) return;
     const { log, signal } = context;
     const fail = (error: unknown): void => context.fail(error);
     const common = { registry, prefix: config.nodePrefix, log };
-    this.#registration = new Registration({ ...common, clock, record: () => this.#record(), conflict: fail });
+    this.#registration = new Registration({ ...common, clock, random, record: () => this.#record(), conflict: fail });
     this.#registration.run(signal).catch(fail);
     const onMalformed = (): void => this.#metrics.malformedRecord();
     this.#mesh = new Mesh({ ...common, onMalformed, onChange: (nodes) => this.#followMesh(nodes) }, signal);
@@ -227,7 +229,7 @@ export class Node {
       );
     });
     await Promise.all([
-      this.#exchange.close(),
+      this.#options.exchange.close(),
       this.watch.stop(),
       Promise.race([withdrawn ?? Promise.resolve(), pause(this.#options.clock, WITHDRAW_WAIT_MS)]),
     ]);
@@ -237,7 +239,7 @@ export class Node {
     const { config, context } = this.#options;
     const address = config.listenAddress ?? this.#address;
     try {
-      this.#port = await this.#exchange.listen(address, this.#port, this.speaker.peers.accept);
+      this.#port = await this.#options.exchange.listen(address, this.#port, this.speaker.peers.accept);
     } catch (error) {
       const what = `bgpd: cannot listen on ${address} port ${this.#port} (--listen-address, --listen-port)`;
       throw new ExitError(EXIT.environment, what, { cause: error });

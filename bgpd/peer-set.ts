@@ -50,6 +50,8 @@ export interface PeerSetOptions {
   /** A peer is no more: its session ended before. */
   readonly removed: (name: string) => void;
   readonly times?: SessionTimes;
+  /** In [0, 1), for jitter; absent: `Math.random`. */
+  readonly random?: () => number;
 }
 
 export interface Member {
@@ -212,7 +214,7 @@ export class PeerSet {
   }
 
   #add(record: PeerRecord, wanted: PeerRecord | undefined): void {
-    const { dialler, clock, owner, times = SESSION_TIMES } = this.#options;
+    const { dialler, clock, owner, times = SESSION_TIMES, random = Math.random } = this.#options;
     const { name, address, port, asn, routerId, isPassive = false } = record;
     const expected = { node: name, asn, ...(routerId !== undefined && { routerId }) };
     const peer = new Peer({
@@ -221,7 +223,7 @@ export class PeerSet {
       dialler,
       clock,
       owner: owner(record),
-      seed: Math.floor(Math.random() * 2 ** 32),
+      seed: Math.floor(random() * 2 ** 32),
     });
     this.#members.set(name, { record, peer, wanted, cancelRestart: () => undefined });
     if (!this.#disabled.has(name)) peer.start();

@@ -41,6 +41,8 @@ export interface SpeakerOptions {
   readonly dynamic: NonNullable<PeerSetOptions['dynamic']>;
   /** Whether END-OF-RIB may be sent: what this node announces is complete. */
   readonly isComplete: () => boolean;
+  /** In [0, 1), for jitter. */
+  readonly random?: () => number;
 }
 
 export class Speaker {
@@ -52,7 +54,7 @@ export class Speaker {
   #wakeScheduled = false;
 
   constructor(options: SpeakerOptions) {
-    const { open, dialler, clock, log } = options;
+    const { open, dialler, clock, log, random = Math.random } = options;
     this.#options = options;
     this.#open = open;
     this.#stale = new StaleRoutes({ clock, drop: (name, families, why) => this.#dropStale(name, families, why) });
@@ -61,6 +63,7 @@ export class Speaker {
       dialler,
       clock,
       log,
+      random,
       owner: (record) => this.#ownerOf(record),
       dynamic: options.dynamic,
       isKept: (name) => this.keepsStale(name),

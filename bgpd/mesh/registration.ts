@@ -27,6 +27,8 @@ export interface RegistrationOptions {
   readonly registry: Registry;
   readonly prefix: string;
   readonly clock: Clock;
+  /** In [0, 1), for jitter. */
+  readonly random: () => number;
   readonly log: Logger;
   /** What to register, as of now. */
   readonly record: () => NodeRecord;
@@ -136,10 +138,10 @@ export class Registration {
     if (!(error instanceof RegistryError)) throw error;
     if (this.#failures === 0) this.#options.log.warn({ reason: errorText(error) }, 'cannot register this node yet');
     this.#detail = errorText(error);
-    return backoffDelayMs(RETRY, this.#failures++);
+    return backoffDelayMs(RETRY, this.#failures++, this.#options.random());
   }
 
   #renewDelayMs(): number {
-    return RENEW_MS * (0.75 + Math.random() / 4);
+    return RENEW_MS * (0.75 + this.#options.random() / 4);
   }
 }

@@ -163,6 +163,7 @@ function make(): Registration {
     registry: etcd.registry(),
     prefix: PREFIX,
     clock,
+    random: Math.random,
     log: pino({ level: 'silent' }),
     record: () => record,
     conflict: (error) => conflicts.push(error),
