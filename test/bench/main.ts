@@ -15,6 +15,7 @@ import { FAILOVER } from './failover.ts';
 import { FIB } from './fib.ts';
 import { LEASES } from './leases.ts';
 import { RIB } from './rib.ts';
+import { SIMULATE } from './simulate.ts';
 import { TABLE_REPLACE } from './table-replace.ts';
 
 const BENCHES: readonly Bench[] = [
@@ -26,6 +27,7 @@ const BENCHES: readonly Bench[] = [
   DATAPLANE_INTEGRITY,
   LEASES,
   RIB,
+  SIMULATE,
   TABLE_REPLACE,
 ];
 

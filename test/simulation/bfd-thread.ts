@@ -22,8 +22,9 @@ export function bfdThreads(network: SimNetwork, main: SimProcess, skew: Skew): S
     thread?.kill();
     const own = new SimProcess(time);
     thread = own;
-    const clock = clockOf(time, own, skew, false);
-    const say = (event: BfdWorkerEvent): void => void time.at(time.nowMs, () => main.run(() => take(event), false), true);
+    const clock = clockOf(time, own, skew, { awaits: false, turnMs: TURN_MS });
+    const say = (event: BfdWorkerEvent): void =>
+      void time.at(time.nowMs, () => main.run(() => take(event), false), true);
     const engine = new BfdEngine({
       intervalMs,
       multiplier,

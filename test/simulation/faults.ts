@@ -18,7 +18,8 @@ export type Fault =
   | { readonly type: 'etcd-away' | 'etcd-back'; readonly node: number }
   | { readonly type: 'etcd-gone' | 'etcd-there' }
   | { readonly type: 'way-lost' | 'way-found'; readonly node: number; readonly other: number }
-  | { readonly type: 'drain' | 'undrain'; readonly node: number }
+  /** `refresh`: it asks its peers for their routes again. */
+  | { readonly type: 'drain' | 'undrain' | 'refresh'; readonly node: number }
   | { readonly type: 'wall-clock'; readonly node: number; readonly byMs: number };
 
 export interface PlannedFault {
@@ -55,9 +56,12 @@ const WEIGHTS: Readonly<Record<Fault['type'], number>> = {
   'way-found': 2,
   drain: 1,
   undrain: 1,
+  refresh: 1,
   'wall-clock': 1,
 };
-const TYPES = (Object.keys(WEIGHTS) as Fault['type'][]).flatMap((type) => Array<Fault['type']>(WEIGHTS[type]).fill(type));
+const TYPES = (Object.keys(WEIGHTS) as Fault['type'][]).flatMap((type) =>
+  Array<Fault['type']>(WEIGHTS[type]).fill(type),
+);
 
 /** Faults follow each other closely, so that one hits while another is digested, or after a pause. */
 const CLOSE_MS = 300;
@@ -81,7 +85,9 @@ export function planFaults(random: Random, { nodes, prefixes, faults }: PlanSett
 /** One line of a printed plan. */
 export function faultText({ atMs, fault }: PlannedFault): string {
   const { type, ...rest } = fault;
-  const words = Object.entries(rest).map(([name, value]) => `${name}=${typeof value === 'number' ? +value.toFixed(3) : value}`);
+  const words = Object.entries(rest).map(
+    ([name, value]) => `${name}=${typeof value === 'number' ? +value.toFixed(3) : value}`,
+  );
   return [`${Math.round(atMs)} ms`, type, ...words].join(' ');
 }
 

@@ -1,6 +1,6 @@
 // What must hold: of each change of a table at once, and of everything once the faults are over and time has passed.
 //
-//   always    a route leads to a node that announced its prefix at some time
+//   always    a route leads to a node that announced its prefix at some time, and not for long to one that is dead
 //   quiet     sessions: those that are wanted, one connection each      RIBs: candidates and next hops as the reference has
 //             tables: as the RIBs, nothing stale                        packets: reach a node that has the prefix, no loop
 
@@ -14,6 +14,12 @@ import { type ReferenceNode, type ReferenceTable, reference } from './reference.
 import type { World } from './world.ts';
 
 const HOPS_MAX = 16;
+/** flanneld lost the way to a node: bgpd and felix have moved the routes after this. */
+const WAY_MS = 200;
+/** Timers, latency, retransmissions. */
+const SLACK_MS = 2_000;
+/** A death is told from reflector to reflector to client at most; each may have to find out by its own hold timer. */
+const REFLECTED_STAGES = 3;
 
 /** A machine on which bgpd runs. */
 interface Living {
@@ -28,6 +34,32 @@ export function checkRoute({ announcers, violated }: World, { record, fib }: Mac
     const known = announcers.get(prefix);
     for (const gateway of gatewaysOf(fib, prefix) ?? []) {
       if (known?.has(gateway) !== true) violated(`${record.name}: ${prefix} leads to ${gateway}, which never had it`);
+    }
+  }
+}
+
+/** At any time: how long a table may lead to where nobody is. */
+export function checkDead({ machines, violated, time, lastStallMs }: World): void {
+  const stages = machines.some(({ config }) => config.isReflector) ? REFLECTED_STAGES : 1;
+  for (const { fib, node, process, record, config, lostWays } of machines) {
+    // A bgpd that is not in sync yet takes nothing from felix, and one that does not run cannot.
+    if (node === undefined || process === undefined || !fib.synced) continue;
+    const longestMs = stages * (config.holdTimeSeconds + config.gracefulRestartSeconds) * 1_050 + SLACK_MS;
+    for (const [prefix] of fib.routes()) {
+      for (const gateway of gatewaysOf(fib, prefix) ?? []) {
+        const to = machines.find((each) => each.record.address === gateway);
+        if (to === undefined) continue;
+        const lostMs = time.nowMs - (lostWays.get(to.record) ?? time.nowMs);
+        if (lostMs > WAY_MS && process.stalledUntilMs + WAY_MS < time.nowMs) {
+          violated(
+            `${record.name}: ${prefix} leads to ${gateway}, to which the way was lost ${Math.round(lostMs)} ms ago`,
+          );
+        }
+        const deadMs = to.node === undefined ? time.nowMs - to.deadSinceMs : 0;
+        if (deadMs > longestMs && lastStallMs + longestMs < time.nowMs) {
+          violated(`${record.name}: ${prefix} leads to ${gateway}, dead for ${Math.round(deadMs)} ms`);
+        }
+      }
     }
   }
 }

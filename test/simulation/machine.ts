@@ -69,7 +69,10 @@ export class Machine {
   readonly prefixes = new Set<Prefix>();
   hasPower = true;
   draining = false;
-  readonly #lostWays = new Set<MachineRecord>();
+  /** When its last bgpd ended, or before the first. */
+  deadSinceMs = 0;
+  /** Nodes that flanneld cannot reach, and since when. */
+  readonly lostWays = new Map<MachineRecord, number>();
   #running: Running | undefined;
   #fibAtMs = 0;
 
@@ -175,25 +178,35 @@ export class Machine {
 
   /** flanneld does not know how to reach another node for a while. */
   setWay(to: MachineRecord, known: boolean): void {
-    if (known === !this.#lostWays.has(to)) return;
-    if (known) this.#lostWays.delete(to);
-    else this.#lostWays.add(to);
+    if (known === !this.lostWays.has(to)) return;
+    if (known) this.lostWays.delete(to);
+    else this.lostWays.set(to, this.options.network.options.time.nowMs);
     this.#tell(known ? wayTo(to) : { type: 'group-removed', id: FIRST_REMOTE_GROUP + to.number });
   }
 
   findAllWays(): void {
-    for (const record of [...this.#lostWays]) this.setWay(record, true);
+    for (const record of [...this.lostWays.keys()]) this.setWay(record, true);
   }
 
   drain(draining: boolean): void {
+    const asked = this.#ask(({ speaker }) => speaker.setDraining(draining));
+    if (asked) this.draining = draining;
+  }
+
+  /** Asks the peers for their routes again, as after a change of an import policy. */
+  refresh(): void {
+    this.#ask(({ speaker }) => speaker.setPolicies(new Map(), new Set([''])));
+  }
+
+  /** False where no bgpd is there to do it. */
+  #ask(what: (node: Node) => Promise<void>): boolean {
     const running = this.#running;
-    if (running === undefined || running.stop.signal.aborted) return;
-    this.draining = draining;
+    if (running === undefined || running.stop.signal.aborted) return false;
+    const { violated } = this.options;
     running.process.run(() => {
-      running.node.speaker
-        .setDraining(draining)
-        .catch((error: unknown) => this.options.violated(`${this.record.name}: drain: ${String(error)}`));
+      what(running.node).catch((error: unknown) => violated(`${this.record.name}: ${String(error)}`));
     }, true);
+    return true;
   }
 
   #end(): Running | undefined {
@@ -205,6 +218,7 @@ export class Machine {
     // A process that is no more watches nothing.
     running.stop.abort();
     this.#running = undefined;
+    this.deadSinceMs = this.options.network.options.time.nowMs;
     this.draining = false;
     return running;
   }
@@ -253,7 +267,7 @@ export class Machine {
     const { record, all } = this.options;
     const { name, address: endpoint } = record;
     const own = { id: LOCAL_GROUP, kind: 'blackhole', nextHops: [], local: true, node: name, endpoint } as const;
-    const others = all.filter((other) => other !== record && !this.#lostWays.has(other));
+    const others = all.filter((other) => other !== record && !this.lostWays.has(other));
     return [
       { type: 'group', group: own },
       ...others.map(wayTo),

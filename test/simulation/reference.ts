@@ -80,7 +80,13 @@ function tell(
   const preference = (own: number): number => (from.draining ? 0 : own);
   if (from.prefixes.has(prefix)) {
     return [
-      { by: from.name, nextHop: from.address, preference: preference(PREFERENCE), originator: from.address, clusters: [] },
+      {
+        by: from.name,
+        nextHop: from.address,
+        preference: preference(PREFERENCE),
+        originator: from.address,
+        clusters: [],
+      },
     ];
   }
   const [best] = (told.get(from.name) ?? []).toSorted((a, b) => compare(a, b));

@@ -153,8 +153,19 @@ export interface Skew {
   wallOffsetMs: number;
 }
 
+export interface ClockSettings {
+  /** What runs by this clock resolves promises. */
+  readonly awaits: boolean;
+  readonly turnMs: number;
+}
+
 /** The clock that a process of a node has. */
-export function clockOf(time: VirtualTime, process: SimProcess, skew: Skew, awaits = true): Clock {
+export function clockOf(
+  time: VirtualTime,
+  process: SimProcess,
+  skew: Skew,
+  { awaits, turnMs }: ClockSettings = { awaits: true, turnMs: TURN_MS },
+): Clock {
   const later = (delayMs: number, callback: () => void): (() => void) =>
     time.at(time.nowMs + Math.max(0, delayMs) / skew.rate, () => process.run(callback, true), awaits);
   return {
@@ -170,7 +181,7 @@ export function clockOf(time: VirtualTime, process: SimProcess, skew: Skew, awai
         takeBack();
       };
     },
-    nextTurn: (callback) => void later(TURN_MS, callback),
+    nextTurn: (callback) => void later(turnMs, callback),
   };
 }
 

@@ -8,7 +8,7 @@ import type { Node } from '../../bgpd/node.ts';
 import { type Address, address } from '../../lib/net/address.ts';
 import { type Prefix, prefix } from '../../lib/net/prefix.ts';
 import { type Fault, faultText, type PlannedFault, planFaults } from './faults.ts';
-import { checkQuiet, checkRoute } from './invariants.ts';
+import { checkDead, checkQuiet, checkRoute } from './invariants.ts';
 import { Machine, type MachineRecord } from './machine.ts';
 import { SimNetwork } from './network.ts';
 import { Random } from './random.ts';
@@ -67,6 +67,8 @@ export class World {
   readonly prefixes = PREFIXES;
   /** Who ever announced a prefix. */
   readonly announcers = new Map<Prefix, Set<Address>>();
+  /** When an event loop that stood still went on. */
+  lastStallMs = Number.NEGATIVE_INFINITY;
   readonly #plan: readonly PlannedFault[];
   readonly #violations: string[] = [];
   readonly #reflectors: number;
@@ -123,7 +125,7 @@ export class World {
     for (const { atMs, fault } of this.#plan) time.at(atMs, () => this.#strike(fault), true);
     const calmMs = (this.#plan.at(-1)?.atMs ?? 0) + 1;
     const endMs = calmMs + QUIET_MS;
-    for (let atMs = LOOK_MS; atMs < endMs; atMs += LOOK_MS) time.at(atMs, () => rules.checkTimers(this.network));
+    for (let atMs = LOOK_MS; atMs < endMs; atMs += LOOK_MS) time.at(atMs, () => this.#look());
     time.at(calmMs, () => this.#calm(), true);
     await time.run(endMs);
     if (endMs - rules.lastNewsMs < SILENCE_MS) this.violated('it does not become quiet');
@@ -143,6 +145,11 @@ export class World {
       bytes: rules.bytes,
       virtualMs: endMs,
     };
+  }
+
+  #look(): void {
+    this.rules.checkTimers(this.network);
+    checkDead(this);
   }
 
   /** Everything is mended but what is dead. */
@@ -174,15 +181,20 @@ export class World {
         this.#machine(fault.node).powerOn();
         return this.#machine(fault.node).start();
       case 'stall':
+        this.lastStallMs = Math.max(this.lastStallMs, this.time.nowMs + fault.forMs);
         return this.#machine(fault.node).process?.stall(fault.forMs);
       case 'reset':
-        return network.resetBetween(this.#machine(fault.node).record.address, this.#machine(fault.other).record.address);
+        return network.resetBetween(
+          this.#machine(fault.node).record.address,
+          this.#machine(fault.other).record.address,
+        );
       case 'cut':
         return this.#cut(this.#machine(fault.node), this.#machine(fault.other), fault.oneWay);
       case 'heal':
         return network.healAll();
       case 'split':
-        for (const a of machines.slice(0, fault.node)) for (const b of machines.slice(fault.node)) this.#cut(a, b, false);
+        for (const a of machines.slice(0, fault.node))
+          for (const b of machines.slice(fault.node)) this.#cut(a, b, false);
         return;
       case 'loss':
         network.lossShare = fault.share;
@@ -193,6 +205,8 @@ export class World {
       case 'drain':
       case 'undrain':
         return this.#machine(fault.node).drain(fault.type === 'drain');
+      case 'refresh':
+        return this.#machine(fault.node).refresh();
       case 'wall-clock': {
         const skew = this.#skews.get(this.#machine(fault.node).record.address);
         if (skew !== undefined) skew.wallOffsetMs += fault.byMs;
