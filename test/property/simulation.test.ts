@@ -5,12 +5,14 @@
 
 import { expect, test } from 'vitest';
 import { runSimulate } from '../bench/simulate.ts';
+import { Fabric } from '../simulation/fabric.ts';
+import { checkFabric, runGrowth } from '../simulation/growth.ts';
 import { PLANTED_BUGS } from '../simulation/planted-bugs.ts';
 import { failureText, replayCommand, runSeeds } from '../simulation/seeds.ts';
 import { type Outcome, runWorld } from '../simulation/world.ts';
 
 const TIMEOUT_MS = 600_000;
-const WORLDS = 100;
+const WORLDS = 150;
 /** Of a planted bug, within which it must be found. */
 const SEARCHED = 60;
 
@@ -50,3 +52,36 @@ test.each(PLANTED_BUGS)(
     expect(json).toEqual(failed);
   },
 );
+
+test('a fabric with reflectors: each knows each, and a death is told to all', { timeout: TIMEOUT_MS }, () => {
+  const rows = [...runGrowth({ nodes: 40, reflectors: 4, checked: 20, seed: 1 })];
+  expect(rows.map(({ event }) => event)).toEqual(['start', 'node dies', 'reflector dies']);
+  // Each reflector tells each client of each other one's route.
+  expect(rows[0]?.updates).toBeGreaterThan(4 * 36 * 35);
+});
+
+test('a fabric without reflectors: each knows each, and a death is told to all', { timeout: TIMEOUT_MS }, () => {
+  const rows = [...runGrowth({ nodes: 15, reflectors: 0, checked: 15, seed: 2 })];
+  expect(rows.map(({ event }) => event)).toEqual(['start', 'node dies']);
+});
+
+test('a fabric in which one table lacks a route is noticed', { timeout: TIMEOUT_MS }, () => {
+  const fabric = new Fabric({ nodes: 8, reflectors: 2, checked: 6, seed: 3 });
+  fabric.start();
+  expect(() => checkFabric(fabric)).not.toThrow();
+  const [, , other, last] = fabric.nodes;
+  if (other === undefined || last === undefined) throw new Error('a fabric of 8 has 8 nodes');
+  other.table.withdraw([last.prefix]);
+  expect(() => checkFabric(fabric)).toThrow(`way to ${last.name}`);
+});
+
+test('a fabric in which one client was told too little is noticed', { timeout: TIMEOUT_MS }, () => {
+  const fabric = new Fabric({ nodes: 8, reflectors: 2, checked: 1, seed: 3 });
+  fabric.start();
+  expect(() => checkFabric(fabric)).not.toThrow();
+  const [reflector, , , client, last] = fabric.nodes;
+  if (reflector === undefined || client === undefined || last === undefined)
+    throw new Error('a fabric of 8 has 8 nodes');
+  client.checklist.note(reflector.place.number, { family: 4, announced: [], withdrawn: [last.prefix] });
+  expect(() => checkFabric(fabric)).toThrow(client.name);
+});

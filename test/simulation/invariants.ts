@@ -1,4 +1,5 @@
-// What must hold: of each change of a table at once, and of everything once the faults are over and time has passed.
+// What must hold: of each change of a table at once, and of everything once the faults are over and time has passed. What
+// must hold of the messages of a session is session-rules.ts; what is due comes from reference.ts.
 //
 //   always    a route leads to a node that announced its prefix at some time, and not for long to one that is dead
 //   quiet     sessions: those that are wanted, one connection each      RIBs: candidates and next hops as the reference has
@@ -140,7 +141,10 @@ function walk({ machines, violated }: World, start: Machine, prefix: Prefix, rea
   const has = (machine: Machine): boolean => machine.node !== undefined && machine.prefixes.has(prefix);
   const visit = (at: Machine, way: readonly string[]): void => {
     const line = [...way, at.record.name];
-    if (way.length > HOPS_MAX || way.includes(at.record.name)) return violated(`loop: ${prefix} by ${line.join(' ')}`);
+    if (way.length > HOPS_MAX || way.includes(at.record.name)) {
+      violated(`loop: ${prefix} by ${line.join(' ')}`);
+      return;
+    }
     const gateways = gatewaysOf(at.fib, prefix);
     if (gateways === undefined || gateways.length === 0) {
       if (!has(at) && (reachable || way.length > 0)) violated(`blackhole: ${prefix} by ${line.join(' ')}`);

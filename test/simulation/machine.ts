@@ -11,6 +11,7 @@ import { FeedTable } from '../../lib/feed/feed-table.ts';
 import { FeedView } from '../../lib/feed/feed-view.ts';
 import type { Address } from '../../lib/net/address.ts';
 import type { Prefix } from '../../lib/net/prefix.ts';
+import { errorText } from '../../lib/run/exit.ts';
 import { bfdThreads, type SimThread } from './bfd-thread.ts';
 import type { SimNetwork } from './network.ts';
 import type { Random } from './random.ts';
@@ -108,7 +109,7 @@ export class Machine {
         context: {
           log: SILENT,
           signal: stop.signal,
-          fail: (error) => violated(`${record.name}: bgpd failed: ${error instanceof Error ? error.stack : error}`),
+          fail: (error) => violated(`${record.name}: bgpd failed: ${errorText(error)}`),
         },
         clock: clockOf(time, process, skew),
         metrics: silentMetrics(),

@@ -40,9 +40,6 @@ interface Bound {
   readonly receive: (from: Address, bytes: Uint8Array) => void;
 }
 
-/** First retransmission of TCP (RFC 6298 section 2.4 has 1 s at least; Linux has this). */
-export const RETRANSMIT_MS = 200;
-
 /** What was sent last gets out in this time when a daemon stops. */
 const LINGER_MS = 500;
 

@@ -1,4 +1,5 @@
-// Many seeds, one after the other: which failed, and the command that runs a failed one again.
+// Many seeds, one after the other: which failed, and the command that runs a failed one again. One run is world.ts; what a
+// person or a test does with the report is theirs.
 
 import { planterOf } from './planted-bugs.ts';
 import { type Outcome, runWorld, type WorldOptions } from './world.ts';

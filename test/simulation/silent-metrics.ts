@@ -10,9 +10,9 @@ export function silentMetrics(): Metrics {
   return {
     registry,
     prefix: '',
-    counter: (name, help, labelNames = []) => new Counter({ name, help, labelNames, registers }),
-    gauge: (name, help, labelNames = []) => new Gauge({ name, help, labelNames, registers }),
-    histogram: (name, help, buckets, labelNames = []) =>
+    counter: (name, help, ...[labelNames = []]) => new Counter({ name, help, labelNames, registers }),
+    gauge: (name, help, ...[labelNames = []]) => new Gauge({ name, help, labelNames, registers }),
+    histogram: (name, help, buckets, ...[labelNames = []]) =>
       new Histogram({ name, help, labelNames, buckets: [...buckets], registers }),
   };
 }

@@ -10,8 +10,11 @@ import type { Message } from '../../bgpd/session/message.ts';
 import { notification } from '../../bgpd/session/notification.ts';
 import type { Address } from '../../lib/net/address.ts';
 import { decodeFrame, encodeFrame } from './frames.ts';
-import { RETRANSMIT_MS, type SimNetwork } from './network.ts';
+import type { SimNetwork } from './network.ts';
 import { type SimProcess, TURN_MS } from './virtual-time.ts';
+
+/** First retransmission of TCP (RFC 6298 section 2.4 has 1 s at least; Linux has this). */
+const RETRANSMIT_MS = 200;
 
 /** grpc.keepalive_time_ms and grpc.keepalive_timeout_ms of route-exchange.ts. */
 const PING_MS = 10_000 + 5_000;
@@ -276,8 +279,14 @@ class Lane {
     const { time } = this.#link.network.options;
     const { process } = this.#from.other;
     this.#isPlanned = false;
-    if (!this.#passes()) return this.#stall();
-    if (process?.alive && process.stalledUntilMs > time.nowMs) return this.#plan(process.stalledUntilMs + TURN_MS);
+    if (!this.#passes()) {
+      this.#stall();
+      return;
+    }
+    if (process?.alive && process.stalledUntilMs > time.nowMs) {
+      this.#plan(process.stalledUntilMs + TURN_MS);
+      return;
+    }
     const first = this.#queue.shift();
     if (first === undefined) return;
     this.#bytes -= first.frame.bytes;

@@ -137,7 +137,10 @@ export class SimProcess {
   /** Runs something that happens to it. A loop that wakes up fires its timers first and reads what arrived after that. */
   run(callback: () => void, isTimer: boolean): void {
     if (!this.#alive) return;
-    if (this.#stalledUntilMs <= this.#time.nowMs) return callback();
+    if (this.#stalledUntilMs <= this.#time.nowMs) {
+      callback();
+      return;
+    }
     const againMs = this.#stalledUntilMs + (isTimer ? 0 : TURN_MS);
     this.#time.at(againMs, () => this.run(callback, isTimer), true);
   }
@@ -166,6 +169,7 @@ export function clockOf(
   skew: Skew,
   { awaits, turnMs }: ClockSettings = { awaits: true, turnMs: TURN_MS },
 ): Clock {
+  let waiting: (() => void)[] = [];
   const later = (delayMs: number, callback: () => void): (() => void) =>
     time.at(time.nowMs + Math.max(0, delayMs) / skew.rate, () => process.run(callback, true), awaits);
   return {
@@ -181,7 +185,16 @@ export function clockOf(
         takeBack();
       };
     },
-    nextTurn: (callback) => void later(turnMs, callback),
+    // As setImmediate: all that waits for the turn runs in it, what these ask for in the one after.
+    nextTurn(callback) {
+      waiting.push(callback);
+      if (waiting.length > 1) return;
+      later(turnMs, () => {
+        const callbacks = waiting;
+        waiting = [];
+        for (const each of callbacks) each();
+      });
+    },
   };
 }
 
@@ -190,5 +203,5 @@ function isBefore(a: Planned, b: Planned): boolean {
 }
 
 async function settle(): Promise<void> {
-  for (let turn = 0; turn < PROMISE_TURNS; turn++) await undefined;
+  for (let turn = 0; turn < PROMISE_TURNS; turn++) await Promise.resolve();
 }

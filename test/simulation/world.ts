@@ -168,59 +168,71 @@ export class World {
     switch (fault.type) {
       case 'announce':
         this.#announcersOf(fault.prefix).add(this.#machine(fault.node).record.address);
-        return this.#machine(fault.node).announce([fault.prefix]);
+        this.#machine(fault.node).announce([fault.prefix]);
+        break;
       case 'withdraw':
-        return this.#machine(fault.node).withdraw([fault.prefix]);
+        this.#machine(fault.node).withdraw([fault.prefix]);
+        break;
       case 'kill':
       case 'stop':
       case 'start':
-        return this.#machine(fault.node)[fault.type]();
+        this.#machine(fault.node)[fault.type]();
+        break;
       case 'power-off':
-        return this.#machine(fault.node).powerOff();
+        this.#machine(fault.node).powerOff();
+        break;
       case 'power-on':
         this.#machine(fault.node).powerOn();
-        return this.#machine(fault.node).start();
+        this.#machine(fault.node).start();
+        break;
       case 'stall':
         this.lastStallMs = Math.max(this.lastStallMs, this.time.nowMs + fault.forMs);
-        return this.#machine(fault.node).process?.stall(fault.forMs);
+        this.#machine(fault.node).process?.stall(fault.forMs);
+        break;
       case 'reset':
-        return network.resetBetween(
-          this.#machine(fault.node).record.address,
-          this.#machine(fault.other).record.address,
-        );
+        network.resetBetween(this.#machine(fault.node).record.address, this.#machine(fault.other).record.address);
+        break;
       case 'cut':
-        return this.#cut(this.#machine(fault.node), this.#machine(fault.other), fault.oneWay);
+        this.#cut(this.#machine(fault.node), this.#machine(fault.other), fault.oneWay);
+        break;
       case 'heal':
-        return network.healAll();
+        network.healAll();
+        break;
       case 'split':
         for (const a of machines.slice(0, fault.node))
           for (const b of machines.slice(fault.node)) this.#cut(a, b, false);
-        return;
+        break;
       case 'loss':
         network.lossShare = fault.share;
-        return;
+        break;
       case 'way-lost':
       case 'way-found':
-        return this.#machine(fault.node).setWay(this.#machine(fault.other).record, fault.type === 'way-found');
+        this.#machine(fault.node).setWay(this.#machine(fault.other).record, fault.type === 'way-found');
+        break;
       case 'drain':
       case 'undrain':
-        return this.#machine(fault.node).drain(fault.type === 'drain');
+        this.#machine(fault.node).drain(fault.type === 'drain');
+        break;
       case 'refresh':
-        return this.#machine(fault.node).refresh();
+        this.#machine(fault.node).refresh();
+        break;
       case 'wall-clock': {
         const skew = this.#skews.get(this.#machine(fault.node).record.address);
         if (skew !== undefined) skew.wallOffsetMs += fault.byMs;
-        return;
+        break;
       }
       case 'etcd-away':
-        return etcd.cutOff(this.#machine(fault.node).record.name);
+        etcd.cutOff(this.#machine(fault.node).record.name);
+        break;
       case 'etcd-back':
-        return etcd.reach(this.#machine(fault.node).record.name);
+        etcd.reach(this.#machine(fault.node).record.name);
+        break;
       case 'etcd-gone':
         for (const { record } of machines) etcd.cutOff(record.name);
-        return;
+        break;
       case 'etcd-there':
-        return etcd.reachAll();
+        etcd.reachAll();
+        break;
     }
   }
 
@@ -244,8 +256,8 @@ function drawRecords(random: Random, count: number, reflectors: number): readonl
     `--graceful-restart-seconds=${restart}`,
     `--graceful-restart-for=${random.pick(['announced', 'any'])}`,
     `--maximum-paths=${random.pick([1, 2, 16])}`,
-    ...(random.chance(0.4)
-      ? [`--bfd-interval-milliseconds=${random.pick([100, 300])}`, `--bfd-multiplier=${random.pick([3, 5])}`]
+    ...(random.chance(0.3)
+      ? [`--bfd-interval-milliseconds=${random.pick([100, 300, 300])}`, `--bfd-multiplier=${random.pick([3, 5])}`]
       : ['--bfd=false']),
   ];
   return Array.from({ length: count }, (_, number): MachineRecord => {
