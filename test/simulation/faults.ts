@@ -16,7 +16,8 @@ export type Fault =
   | { readonly type: 'split'; readonly node: number }
   | { readonly type: 'loss'; readonly share: number }
   | { readonly type: 'etcd-away' | 'etcd-back'; readonly node: number }
-  | { readonly type: 'etcd-gone' | 'etcd-there' }
+  /** `etcd-wiped`: it has lost all it had. */
+  | { readonly type: 'etcd-gone' | 'etcd-there' | 'etcd-wiped' }
   | { readonly type: 'way-lost' | 'way-found'; readonly node: number; readonly other: number }
   /** `refresh`: it asks its peers for their routes again. */
   | { readonly type: 'drain' | 'undrain' | 'refresh'; readonly node: number }
@@ -52,6 +53,7 @@ const WEIGHTS: Readonly<Record<Fault['type'], number>> = {
   'etcd-back': 1,
   'etcd-gone': 1,
   'etcd-there': 1,
+  'etcd-wiped': 1,
   'way-lost': 2,
   'way-found': 2,
   drain: 1,
@@ -116,6 +118,7 @@ function draw(random: Random, nodes: number, prefixes: readonly Prefix[]): Fault
     case 'heal':
     case 'etcd-gone':
     case 'etcd-there':
+    case 'etcd-wiped':
       return { type };
     default:
       return { type, node };

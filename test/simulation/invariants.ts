@@ -15,6 +15,10 @@ import { type ReferenceNode, type ReferenceTable, reference } from './reference.
 import type { World } from './world.ts';
 
 const HOPS_MAX = 16;
+/** What counts where none is given. */
+const PREFERENCE = 100;
+/** Where a hold time is 0 the channel's PINGs end a session. */
+const PING_SECONDS = 16;
 /** flanneld lost the way to a node: bgpd and felix have moved the routes after this. */
 const WAY_MS = 200;
 /** Timers, latency, retransmissions. */
@@ -42,10 +46,12 @@ export function checkRoute({ announcers, violated }: World, { record, fib }: Mac
 /** At any time: how long a table may lead to where nobody is. */
 export function checkDead({ machines, violated, time, lastStallMs }: World): void {
   const stages = machines.some(({ config }) => config.isReflector) ? REFLECTED_STAGES : 1;
-  for (const { fib, node, process, record, config, lostWays } of machines) {
-    // A bgpd that is not in sync yet takes nothing from felix, and one that does not run cannot.
-    if (node === undefined || process === undefined || !fib.synced) continue;
-    const longestMs = stages * (config.holdTimeSeconds + config.gracefulRestartSeconds) * 1_050 + SLACK_MS;
+  const holds = machines.map(({ config }) => config.holdTimeSeconds);
+  const detectSeconds = holds.includes(0) ? PING_SECONDS : Math.max(...holds);
+  for (const { fib, serves, process, record, config, lostWays } of machines) {
+    // A bgpd that is not in sync yet takes nothing from felix; one that stops or does not run cannot.
+    if (!serves || process === undefined || !fib.synced) continue;
+    const longestMs = stages * (detectSeconds + config.gracefulRestartSeconds) * 1_050 + SLACK_MS;
     for (const [prefix] of fib.routes()) {
       for (const gateway of gatewaysOf(fib, prefix) ?? []) {
         const to = machines.find((each) => each.record.address === gateway);
@@ -128,7 +134,9 @@ function checkTables(
     const hops = inFib === undefined ? 'none' : inFib.length === 0 ? 'own' : inFib.toSorted().join();
     if (hops !== dueHops) violated(`${name}: table: ${prefix} by ${hops}, due ${dueHops}`);
     const candidates = candidatesOf(node, prefix).sort().join('; ');
-    const dueCandidates = (due?.told ?? []).map(({ by, nextHop, preference }) => `${by} ${nextHop} ${preference}`);
+    const dueCandidates = (due?.told ?? []).map(
+      ({ by, nextHop, preference, path }) => `${by} ${nextHop} ${preference} [${path.join(' ')}]`,
+    );
     const dueText = dueCandidates.sort().join('; ');
     if (candidates !== dueText) violated(`${name}: RIB: ${prefix} has [${candidates}], due [${dueText}]`);
   }
@@ -165,6 +173,7 @@ function referenceNode({ machine, node }: Living): ReferenceNode {
   return {
     name: record.name,
     address: record.address,
+    asn: config.asn,
     clusterId: config.isReflector ? (config.clusterId ?? record.address) : undefined,
     draining,
     maximumPaths: config.maximumPaths,
@@ -185,7 +194,7 @@ function candidatesOf(node: Node, prefix: Prefix): string[] {
     .filter(({ path }) => path.source.kind !== 'local')
     .map(({ path: { source, attributes } }) => {
       const stale = source.stale ? ' stale' : '';
-      return `${source.peer} ${attributes.nextHop} ${attributes.localPref ?? 'none'}${stale}`;
+      return `${source.peer} ${attributes.nextHop} ${attributes.localPref ?? PREFERENCE} [${attributes.asPath.join(' ')}]${stale}`;
     });
 }
 

@@ -90,6 +90,11 @@ export class Machine {
     return this.#running?.node;
   }
 
+  /** bgpd tells felix what it knows: it runs and was not told to stop. */
+  get serves(): boolean {
+    return this.#running?.stop.signal.aborted === false;
+  }
+
   get process(): SimProcess | undefined {
     return this.#running?.process;
   }

@@ -72,6 +72,9 @@ export class SimNetwork {
   /** One way only. */
   cut(from: Address, to: Address): void {
     this.#cuts.add(`${from} ${to}`);
+    for (const link of this.links) {
+      if (link.ends.some(({ host }) => host === from) && link.ends.some(({ host }) => host === to)) link.pathCut();
+    }
   }
 
   heal(from: Address, to: Address): void {
@@ -90,7 +93,10 @@ export class SimNetwork {
     this.#off.add(host);
     this.#listening.delete(host);
     this.#bound.delete(host);
-    for (const end of this.#endsOf(host)) end.vanish();
+    for (const end of this.#endsOf(host)) {
+      end.vanish();
+      end.link.pathCut();
+    }
   }
 
   powerOn(host: Address): void {

@@ -1,13 +1,14 @@
 // What every node must hold once all is quiet, computed from who is alive, who announces what and which sessions stand.
 //
 // Written apart from bgpd/rib and knowing nothing of it: all nodes tell all their peers their best route, round after round,
-// until a round changes nothing. One AS, no policy: what is left of BGP's rules are RFC 4271's for internal peers, RFC 4456
-// and RFC 8326. Slow on purpose.
+// until a round changes nothing. One AS or several, no policy and no MED: what is left of BGP's rules is some of RFC 4271
+// section 9, RFC 4456 and RFC 8326. Slow on purpose.
 
 /** A node as the reference sees it; addresses and ids as text. */
 export interface ReferenceNode {
   readonly name: string;
   readonly address: string;
+  readonly asn: number;
   /** Absent: it does not reflect. */
   readonly clusterId: string | undefined;
   /** It announces all as the last choice. */
@@ -23,9 +24,14 @@ export interface ReferenceNode {
 export interface Told {
   readonly by: string;
   readonly nextHop: string;
+  /** As the node that was told counts it. */
   readonly preference: number;
   readonly originator: string;
   readonly clusters: readonly string[];
+  readonly path: readonly number[];
+  readonly isInternal: boolean;
+  /** Somebody on the way is about to leave. */
+  readonly isLeaving: boolean;
 }
 
 /** By node, by prefix. */
@@ -77,37 +83,47 @@ function tell(
   prefix: string,
   told: ReadonlyMap<string, readonly Told[]>,
 ): readonly Told[] {
-  const preference = (own: number): number => (from.draining ? 0 : own);
-  if (from.prefixes.has(prefix)) {
-    return [
-      {
-        by: from.name,
-        nextHop: from.address,
-        preference: preference(PREFERENCE),
-        originator: from.address,
-        clusters: [],
-      },
-    ];
+  const [best] = from.prefixes.has(prefix) ? [startAt(from)] : (told.get(from.name) ?? []).toSorted(compare);
+  if (best === undefined || best.by === to.name) return [];
+  const isLeaving = best.isLeaving || from.draining;
+  const common = { by: from.name, nextHop: best.nextHop, isLeaving, isInternal: from.asn === to.asn };
+  if (!common.isInternal) {
+    const path = [from.asn, ...best.path];
+    const preference = isLeaving ? 0 : PREFERENCE;
+    return path.includes(to.asn) ? [] : [{ ...common, path, preference, originator: from.address, clusters: [] }];
   }
-  const [best] = (told.get(from.name) ?? []).toSorted((a, b) => compare(a, b));
-  if (best === undefined || from.clusterId === undefined || best.by === to.name) return [];
+  const internal = { ...common, path: best.path, preference: from.draining ? 0 : best.preference };
+  if (!best.isInternal) return [{ ...internal, originator: from.address, clusters: [] }];
+  if (from.clusterId === undefined) return [];
   if (!from.clients.has(best.by) && !from.clients.has(to.name)) return [];
   const clusters = [from.clusterId, ...best.clusters];
   if (best.originator === to.address || clusters.includes(to.clusterId ?? to.address)) return [];
-  return [{ ...best, by: from.name, preference: preference(best.preference), clusters }];
+  return [{ ...internal, originator: best.originator, clusters }];
+}
+
+/** A route of the node itself. */
+function startAt({ address }: ReferenceNode): Told {
+  const none = { clusters: [], path: [], isInternal: false, isLeaving: false };
+  return { by: '', nextHop: address, preference: PREFERENCE, originator: address, ...none };
 }
 
 function nextHopsOf(node: ReferenceNode, prefix: string, told: readonly Told[]): readonly string[] {
   if (node.prefixes.has(prefix)) return ['own'];
-  const most = Math.max(...told.map(({ preference }) => preference));
-  const equal = told.filter(({ preference }) => preference === most).toSorted(compare);
+  const [best, ...others] = told.toSorted(compare);
+  if (best === undefined) return [];
+  const equal = [best, ...others.filter((other) => compareBeforeEcmp(best, other) === 0)];
   return [...new Set(equal.map(({ nextHop }) => nextHop))].slice(0, node.maximumPaths).sort();
 }
 
-/** RFC 4271 section 9.1.2.2 as far as routes of one AS differ: preference, originator, cluster list, peer. */
+/** RFC 4271 section 9.1.2.2 as far as these routes differ; those that are equal here are used together. */
+function compareBeforeEcmp(a: Told, b: Told): number {
+  return b.preference - a.preference || a.path.length - b.path.length || Number(a.isInternal) - Number(b.isInternal);
+}
+
+/** And the rest of it: originator, cluster list, peer. */
 function compare(a: Told, b: Told): number {
   return (
-    b.preference - a.preference ||
+    compareBeforeEcmp(a, b) ||
     byNumber(a.originator, b.originator) ||
     a.clusters.length - b.clusters.length ||
     a.by.localeCompare(b.by)

@@ -61,6 +61,10 @@ export class SimEtcd {
     this.#cutOff.clear();
   }
 
+  wipe(): void {
+    for (const key of [...this.#entries.keys()]) this.#erase(key);
+  }
+
   /** What a process of a node talks to. */
   registry(node: string, process: SimProcess): Registry {
     const perform = <T>(does: () => T): Promise<T> => this.#perform(node, process, does);

@@ -1,7 +1,7 @@
 // One connection between two simulated nodes: bytes in order, both ways, as TCP and gRPC give them to route-exchange.ts.
 //
 // A lane is one direction. What is lost in it comes later and holds up all that is behind it; while its path is cut it holds
-// everything. A lane that has held something for as long as the channel's PINGs wait breaks the connection for both ends.
+// everything. A path that stays cut for as long as the channel's PINGs wait breaks the connection for both ends.
 // An end whose host or process died without a word answers what still comes with a reset, once it is reachable.
 
 import type { Accept, Connection, ConnectionListener } from '../../bgpd/session/connection.ts';
@@ -17,7 +17,7 @@ import { type SimProcess, TURN_MS } from './virtual-time.ts';
 const RETRANSMIT_MS = 200;
 
 /** grpc.keepalive_time_ms and grpc.keepalive_timeout_ms of route-exchange.ts. */
-const PING_MS = 10_000 + 5_000;
+const PING_MS = { every: 10_000, timeout: 5_000 } as const;
 /** As in route-exchange.ts. */
 const LINGER_MS = 500;
 const ANONYMOUS_MS = 10_000;
@@ -35,6 +35,7 @@ interface Place {
 export class StreamLink {
   readonly network: SimNetwork;
   readonly ends: readonly [StreamEnd, StreamEnd];
+  #cutMs: number | undefined;
 
   constructor(network: SimNetwork, dialler: Place, to: Address) {
     this.network = network;
@@ -53,8 +54,28 @@ export class StreamLink {
     return this.ends[0] === end ? this.ends[1] : this.ends[0];
   }
 
+  /** One of its paths is cut: the PINGs of both ends stay without answer. */
+  pathCut(): void {
+    if (this.#cutMs !== undefined) return;
+    const { time } = this.network.options;
+    const sinceMs = time.nowMs;
+    this.#cutMs = sinceMs;
+    time.at(sinceMs + PING_MS.every + PING_MS.timeout, () => {
+      if (this.#cutMs === sinceMs) this.breakBoth();
+    });
+  }
+
   /** Its paths may be whole again. */
   resume(): void {
+    const [{ host: a }, { host: b }] = this.ends;
+    if (this.network.passes(a, b) && this.network.passes(b, a)) {
+      this.#cutMs = undefined;
+      // A host that lost its connections answers the next PING with a reset.
+      if (this.ends.some(({ vanished }) => vanished)) {
+        const { time, random } = this.network.options;
+        time.at(time.nowMs + random.between(0, PING_MS.every), () => this.breakBoth());
+      }
+    }
     for (const { lane } of this.ends) lane.resume();
   }
 
@@ -94,7 +115,8 @@ export class StreamEnd implements Connection {
   remote?: Address;
   listener: ConnectionListener | undefined;
   closed = false;
-  #vanished = false;
+  /** Its host knows nothing of it any more. */
+  vanished = false;
   #blocked = false;
 
   constructor(link: StreamLink, host: Address) {
@@ -140,7 +162,7 @@ export class StreamEnd implements Connection {
   /** The host lost power. */
   vanish(): void {
     this.closed = true;
-    this.#vanished = true;
+    this.vanished = true;
     this.lane.clear();
   }
 
@@ -152,7 +174,7 @@ export class StreamEnd implements Connection {
   }
 
   take(decoded: Decoded): void {
-    if (this.#vanished) {
+    if (this.vanished) {
       this.lane.push(0, () => this.other.lose('reset by the peer'));
       return;
     }
@@ -218,7 +240,7 @@ class Lane {
   #queue: { readonly atMs: number; readonly frame: Frame }[] = [];
   #lastMs = 0;
   #bytes = 0;
-  #stalledMs: number | undefined;
+  #isStalled = false;
   #isPlanned = false;
   /** Frames of an earlier number were cleared away. */
   #generation = 0;
@@ -245,21 +267,21 @@ class Lane {
     this.#lastMs = Math.max(this.#lastMs, atMs);
     this.#queue.push({ atMs: this.#lastMs, frame: { bytes, arrive } });
     this.#bytes += bytes;
-    if (!this.#isPlanned && this.#stalledMs === undefined) this.#plan(this.#lastMs);
+    if (!this.#isPlanned && !this.#isStalled) this.#plan(this.#lastMs);
   }
 
   clear(): void {
     this.#queue = [];
     this.#bytes = 0;
-    this.#stalledMs = undefined;
+    this.#isStalled = false;
     this.#isPlanned = false;
     this.#generation++;
   }
 
   resume(): void {
-    if (this.#stalledMs === undefined || !this.#passes()) return;
+    if (!this.#isStalled || !this.#passes()) return;
     const { time, random } = this.#link.network.options;
-    this.#stalledMs = undefined;
+    this.#isStalled = false;
     this.#plan(time.nowMs + random.between(RETRANSMIT_MS, 2 * RETRANSMIT_MS));
   }
 
@@ -280,7 +302,8 @@ class Lane {
     const { process } = this.#from.other;
     this.#isPlanned = false;
     if (!this.#passes()) {
-      this.#stall();
+      this.#isStalled = true;
+      this.#link.pathCut();
       return;
     }
     if (process?.alive && process.stalledUntilMs > time.nowMs) {
@@ -295,14 +318,5 @@ class Lane {
     const [next] = this.#queue;
     if (next === undefined) this.#link.forgetIfOver();
     else if (!this.#isPlanned) this.#plan(next.atMs);
-  }
-
-  #stall(): void {
-    const { time } = this.#link.network.options;
-    const sinceMs = time.nowMs;
-    this.#stalledMs = sinceMs;
-    time.at(sinceMs + PING_MS, () => {
-      if (this.#stalledMs === sinceMs) this.#link.breakBoth();
-    });
   }
 }

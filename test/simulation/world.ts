@@ -230,6 +230,9 @@ export class World {
       case 'etcd-gone':
         for (const { record } of machines) etcd.cutOff(record.name);
         break;
+      case 'etcd-wiped':
+        etcd.wipe();
+        break;
       case 'etcd-there':
         etcd.reachAll();
         break;
@@ -248,10 +251,12 @@ export class World {
   }
 }
 
-/** Roles and flags: reflectors come first. They have a cluster each, share one, or are two clusters with clients of their own. */
+/** Roles and flags. Without reflectors there may be several ASes. Reflectors come first; they have a cluster each, share one, or are two clusters with clients of their own. */
 function drawRecords(random: Random, count: number, reflectors: number): readonly MachineRecord[] {
   const clusters = random.pick(['own', 'shared', 'split'] as const);
   const restart = random.pick([0, 10]);
+  const systems = random.pick([1, 1, 2, count]);
+  const asnOf = (number: number): number => 64_512 + (number % systems);
   const common = [
     `--graceful-restart-seconds=${restart}`,
     `--graceful-restart-for=${random.pick(['announced', 'any'])}`,
@@ -271,8 +276,8 @@ function drawRecords(random: Random, count: number, reflectors: number): readonl
       flags: [
         ...common,
         ...(isReflector ? ['--reflector'] : []),
-        ...(reflectors > 0 ? role : []),
-        `--hold-time-seconds=${random.pick([3, 9, 9])}`,
+        ...(reflectors > 0 ? role : [`--asn=${asnOf(number)}`]),
+        `--hold-time-seconds=${random.pick([3, 9, 9, 9, 9, 0])}`,
       ],
     };
   });
