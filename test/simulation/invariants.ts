@@ -23,7 +23,7 @@ const PING_SECONDS = 16;
 const WAY_MS = 200;
 /** Timers, latency, retransmissions. */
 const SLACK_MS = 2_000;
-/** A death is told from reflector to reflector to client at most; each may have to find out by its own hold timer. */
+/** Inside one AS a death is told from reflector to reflector to client at most; each may have to find out by itself. */
 const REFLECTED_STAGES = 3;
 
 /** A machine on which bgpd runs. */
@@ -45,7 +45,10 @@ export function checkRoute({ announcers, violated }: World, { record, fib }: Mac
 
 /** At any time: how long a table may lead to where nobody is. */
 export function checkDead({ machines, violated, time, lastStallMs }: World): void {
-  const stages = machines.some(({ config }) => config.isReflector) ? REFLECTED_STAGES : 1;
+  // Between ASes everybody passes on what everybody says.
+  const isOneAs = machines.every(({ config }) => config.asn === machines[0]?.config.asn);
+  const reflected = machines.some(({ config }) => config.isReflector) ? REFLECTED_STAGES : 1;
+  const stages = isOneAs ? reflected : machines.length;
   const holds = machines.map(({ config }) => config.holdTimeSeconds);
   const detectSeconds = holds.includes(0) ? PING_SECONDS : Math.max(...holds);
   for (const { fib, serves, process, record, config, lostWays } of machines) {
