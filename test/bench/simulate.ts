@@ -85,6 +85,9 @@ async function growth(
     for (const row of runGrowth({ nodes, reflectors, checked, seed })) {
       rows.push(row);
       say(growthText([row]));
+      // A signal is heard between two rows.
+      await new Promise((resolve) => setImmediate(resolve));
+      if (signal.aborted) break;
     }
   }
   return { json: { reflectors, checked, seed, rows }, text: growthText(rows) };
