@@ -7,6 +7,7 @@ import { Rib } from '../../../bgpd/rib/rib.ts';
 import { StaticRoutes } from '../../../bgpd/static-routes.ts';
 import { address } from '../../../lib/net/address.ts';
 import { type Prefix, prefix } from '../../../lib/net/prefix.ts';
+import { systemClock } from '../../../lib/run/clock.ts';
 
 const OWN = address('192.0.2.1');
 const MOVED = address('192.0.2.9');
@@ -26,6 +27,7 @@ beforeEach(() => {
   rib = new Rib({ asn: 64_512, routerId: OWN, maximumPaths: 1 }, OWN);
   routes = new StaticRoutes({
     rib,
+    clock: systemClock,
     publish: () => undefined,
     address: () => own,
     isLeased: (each) => each === leased,
