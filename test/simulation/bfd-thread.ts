@@ -8,6 +8,9 @@ import type { Address } from '../../lib/net/address.ts';
 import type { SimNetwork } from './network.ts';
 import { clockOf, SimProcess, type Skew, TURN_MS } from './virtual-time.ts';
 
+/** The simulated network is one link; its loss of carrier is not simulated. */
+const HOPS = 'single';
+
 export interface SimThread {
   readonly start: StartBfdThread;
   /** The process is no more, and this thread of it. */
@@ -29,13 +32,13 @@ export function bfdThreads(network: SimNetwork, main: SimProcess, skew: Skew): S
       intervalMs,
       multiplier,
       clock,
-      send: (peer, bytes) => network.datagram(address, peer, Uint8Array.from(bytes)),
+      send: (peer, _hops, bytes) => network.datagram(address, peer, Uint8Array.from(bytes)),
       changed: (from, report) => say({ type: 'changed', from, report, detectedUnixUs: clock.unixMicros() }),
       negotiated: (report) => say({ type: 'negotiated', report }),
       afterReading: (callback) => void time.at(time.nowMs + TURN_MS, callback),
       random: random.next,
     });
-    const receive = (from: Address, bytes: Uint8Array): void => engine.receive(from, bytes);
+    const receive = (from: Address, bytes: Uint8Array): void => engine.receive(from, HOPS, bytes);
     network.bind(address, { process: own, receive });
     say({ type: 'opened' });
     let end: () => void = () => undefined;
@@ -49,7 +52,8 @@ export function bfdThreads(network: SimNetwork, main: SimProcess, skew: Skew): S
           time.nowMs,
           () => {
             if (!own.alive) return;
-            engine.setPeers(command.type === 'peers' ? command.addresses : []);
+            const offering = command.type === 'peers' ? command.offering : [];
+            engine.setPeers(new Map(offering.map((peer) => [peer, HOPS])));
             if (command.type === 'peers') return;
             own.kill();
             end();
