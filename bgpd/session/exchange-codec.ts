@@ -9,10 +9,9 @@ import { create } from '@bufbuild/protobuf';
 import type { Cause } from '../../lib/feed/feed.ts';
 import { addressBytes, addressFromBytes, type Family } from '../../lib/net/address.ts';
 import type { Prefix } from '../../lib/net/prefix.ts';
+import { familyFromProto, familyToProto } from '../../lib/rpc/address-family.ts';
 import { decodeNlri, packPrefixes } from '../../lib/wire/nlri.ts';
 import {
-  AddressFamily,
-  type Cause as CauseMessage,
   type GracefulRestart as GracefulRestartProto,
   type Message as MessageProto,
   MessageSchema,
@@ -20,6 +19,7 @@ import {
   RefreshKind as RefreshKindProto,
   type Update as UpdateProto,
 } from '../../proto/gen/gingham/exchange/v1/exchange_pb.ts';
+import type { AddressFamily, Cause as CauseMessage } from '../../proto/gen/gingham/net/v1/net_pb.ts';
 import type { Update } from '../rib/update.ts';
 import { decodeAttributes, encodeAttributes } from './attribute-codec.ts';
 import type { Capabilities, GracefulRestart, Message, Open } from './message.ts';
@@ -50,8 +50,6 @@ const REFRESH_TO_PROTO = {
   end: RefreshKindProto.END,
 } as const;
 
-const FAMILY_TO_PROTO = { 4: AddressFamily.IPV4, 6: AddressFamily.IPV6 } as const;
-
 /** The protobuf form of a message. An update that goes to many peers is packed once. */
 export function encodeMessage(message: Message): MessageProto {
   switch (message.type) {
@@ -69,11 +67,11 @@ export function encodeMessage(message: Message): MessageProto {
       return create(MessageSchema, {
         body: {
           case: 'routeRefresh',
-          value: { family: FAMILY_TO_PROTO[message.family], kind: REFRESH_TO_PROTO[message.kind] },
+          value: { family: familyToProto(message.family), kind: REFRESH_TO_PROTO[message.kind] },
         },
       });
     case 'end-of-rib':
-      return create(MessageSchema, { body: { case: 'endOfRib', value: { family: FAMILY_TO_PROTO[message.family] } } });
+      return create(MessageSchema, { body: { case: 'endOfRib', value: { family: familyToProto(message.family) } } });
   }
 }
 
@@ -92,12 +90,12 @@ export function decodeMessage(proto: MessageProto | undefined): Decoded {
       return { message: { type: 'notification', notification: { code, subcode, text: cutText(text) } } };
     }
     case 'endOfRib': {
-      const family = decodeFamily(body.value.family);
+      const family = familyFromProto(body.value.family);
       if (family === undefined) return unknownFamily(body.case, body.value.family);
       return { message: { type: 'end-of-rib', family } };
     }
     case 'routeRefresh': {
-      const family = decodeFamily(body.value.family);
+      const family = familyFromProto(body.value.family);
       if (family === undefined) return unknownFamily(body.case, body.value.family);
       const kind = REFRESH_KINDS.find((each) => REFRESH_TO_PROTO[each] === body.value.kind);
       if (kind === undefined) {
@@ -121,7 +119,7 @@ function encodeUpdate(update: Update): MessageProto {
     body: {
       case: 'update',
       value: {
-        family: FAMILY_TO_PROTO[family],
+        family: familyToProto(family),
         withdrawn: packPrefixes(withdrawn),
         announced: packPrefixes(announced),
         ...(attributes !== undefined && { attributes: encodeAttributes(attributes) }),
@@ -136,7 +134,7 @@ function encodeUpdate(update: Update): MessageProto {
 }
 
 function decodeUpdate(proto: UpdateProto): Decoded {
-  const family = decodeFamily(proto.family);
+  const family = familyFromProto(proto.family);
   if (family === undefined) return unknownFamily('update', proto.family);
   const bytes = proto.withdrawn.length + proto.announced.length;
   if (bytes > NLRI_MAX_BYTES) {
@@ -170,16 +168,15 @@ function encodeOpen({ version, asn, holdTimeSeconds, routerId, node, capabilitie
 }
 
 function encodeCapabilities({ families, routeRefresh, enhancedRefresh = false, gracefulRestart }: Capabilities) {
-  const protoOf = (family: Family): AddressFamily => FAMILY_TO_PROTO[family];
   return {
-    families: families.map(protoOf),
+    families: families.map(familyToProto),
     routeRefresh,
     enhancedRouteRefresh: enhancedRefresh,
     ...(gracefulRestart !== undefined && {
       gracefulRestart: {
         ...gracefulRestart,
-        families: gracefulRestart.families.map(protoOf),
-        preserved: gracefulRestart.preserved.map(protoOf),
+        families: gracefulRestart.families.map(familyToProto),
+        preserved: gracefulRestart.preserved.map(familyToProto),
       },
     }),
   };
@@ -219,7 +216,7 @@ function decodeGracefulRestart(proto: GracefulRestartProto | undefined): Gracefu
 
 /** Those that this version knows, each once. */
 function decodeFamilies(families: readonly AddressFamily[]): readonly Family[] {
-  const decoded = families.slice(0, CAPABILITY_FAMILIES_MAX).map(decodeFamily);
+  const decoded = families.slice(0, CAPABILITY_FAMILIES_MAX).map(familyFromProto);
   return [...new Set(decoded.filter((family) => family !== undefined))];
 }
 
@@ -227,10 +224,6 @@ function decodePrefixes(field: string, family: Family, bytes: Uint8Array): Prefi
   const prefixes = decodeNlri(family, bytes);
   if (!('error' in prefixes)) return prefixes;
   return { reset: notification('invalidNetworkField', `${field}: ${prefixes.error} at byte ${prefixes.offset}`) };
-}
-
-function decodeFamily(family: AddressFamily): Family | undefined {
-  return family === AddressFamily.IPV4 ? 4 : family === AddressFamily.IPV6 ? 6 : undefined;
 }
 
 function unknownFamily(where: string, family: number): Decoded {

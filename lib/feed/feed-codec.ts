@@ -5,9 +5,8 @@
 // a bounded number of prefixes (`splitFeedEvent`); one message is always one event.
 
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import type { AddressFamily, Cause as CauseMessage } from '../../proto/gen/gingham/net/v1/net_pb.ts';
 import {
-  AddressFamily,
-  type Cause as CauseMessage,
   GroupKind,
   type NextHop,
   type PathGroup,
@@ -15,8 +14,9 @@ import {
   type WatchResponse,
   WatchResponseSchema,
 } from '../../proto/gen/gingham/routefeed/v1/routefeed_pb.ts';
-import { type Address, addressBytes, addressFromBytes, type Family } from '../net/address.ts';
+import { type Address, addressBytes, addressFromBytes } from '../net/address.ts';
 import { type Prefix, prefixFamily } from '../net/prefix.ts';
+import { familyFromProto, familyToProto } from '../rpc/address-family.ts';
 import { decodeNlri, packPrefixes } from '../wire/nlri.ts';
 import type { Cause, FeedEvent, FeedGroup, FeedGroupKind, FeedNextHop } from './feed.ts';
 
@@ -116,7 +116,7 @@ function eventToProto(event: FeedEvent): EventInit {
 
 function packed(prefixes: readonly Prefix[]): { family: AddressFamily; prefixes: Uint8Array<ArrayBuffer> } {
   const first = prefixes[0];
-  const family = first !== undefined && prefixFamily(first) === 6 ? AddressFamily.IPV6 : AddressFamily.IPV4;
+  const family = familyToProto(first === undefined ? 4 : prefixFamily(first));
   return { family, prefixes: packPrefixes(prefixes) };
 }
 
@@ -196,10 +196,6 @@ function prefixesFromProto(field: string, family: AddressFamily, bytes: Uint8Arr
   const prefixes = decodeNlri(known, bytes);
   if (!('error' in prefixes)) return prefixes;
   return { error: `${field}.prefixes: ${prefixes.error} at byte ${prefixes.offset}` };
-}
-
-function familyFromProto(family: AddressFamily): Family | undefined {
-  return family === AddressFamily.IPV4 ? 4 : family === AddressFamily.IPV6 ? 6 : undefined;
 }
 
 function bytesOf(value: Address | undefined): Uint8Array {

@@ -4,12 +4,8 @@
 // prefixes are gone and the session stays; `reset`: the session ends with this NOTIFICATION; `ok`: it is odd but valid.
 
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import {
-  AddressFamily,
-  MessageSchema,
-  Origin,
-  type RefreshKind,
-} from '../../../../proto/gen/gingham/exchange/v1/exchange_pb.ts';
+import { MessageSchema, Origin, type RefreshKind } from '../../../../proto/gen/gingham/exchange/v1/exchange_pb.ts';
+import { AddressFamily } from '../../../../proto/gen/gingham/net/v1/net_pb.ts';
 
 export type HostileVerdict = 'ok' | 'withdraw' | { readonly code: number; readonly subcode: number };
 

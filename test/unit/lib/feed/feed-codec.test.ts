@@ -14,11 +14,8 @@ import {
 } from '../../../../lib/feed/feed-codec.ts';
 import { address } from '../../../../lib/net/address.ts';
 import { prefix } from '../../../../lib/net/prefix.ts';
-import {
-  AddressFamily,
-  GroupKind,
-  WatchResponseSchema,
-} from '../../../../proto/gen/gingham/routefeed/v1/routefeed_pb.ts';
+import { AddressFamily } from '../../../../proto/gen/gingham/net/v1/net_pb.ts';
+import { GroupKind, WatchResponseSchema } from '../../../../proto/gen/gingham/routefeed/v1/routefeed_pb.ts';
 
 const CAUSE = { id: 'flanneld-1-2', kind: 'lease-added', detectedUnixUs: 1_700_000_000_000_001n, decidedUnixUs: 5n };
 

@@ -1,4 +1,4 @@
-// Exchange: bgpd to bgpd. The messages, attributes and codes of BGP (RFC 4271, 4456, 4486, 4724, 2918), not its byte format.
+// Exchange: bgpd to bgpd. The messages, attributes and codes of BGP (RFC 4271, 4456, 4486, 4724, 9494, 2918), not its byte format.
 //
 // One bidirectional stream is one BGP connection: its end is the connection's end. Both sides send Open first; UPDATE
 // carries one attribute set and many packed prefixes.
@@ -9,13 +9,15 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { AddressFamily, Cause } from "../../net/v1/net_pb.ts";
+import { file_gingham_net_v1_net } from "../../net/v1/net_pb.ts";
 import type { Message as Message$1, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file gingham/exchange/v1/exchange.proto.
  */
 export const file_gingham_exchange_v1_exchange: GenFile = /*@__PURE__*/
-  fileDesc("CiJnaW5naGFtL2V4Y2hhbmdlL3YxL2V4Y2hhbmdlLnByb3RvEhNnaW5naGFtLmV4Y2hhbmdlLnYxIj8KDlNlc3Npb25SZXF1ZXN0Ei0KB21lc3NhZ2UYASABKAsyHC5naW5naGFtLmV4Y2hhbmdlLnYxLk1lc3NhZ2UiQAoPU2Vzc2lvblJlc3BvbnNlEi0KB21lc3NhZ2UYASABKAsyHC5naW5naGFtLmV4Y2hhbmdlLnYxLk1lc3NhZ2UizAIKB01lc3NhZ2USKQoEb3BlbhgBIAEoCzIZLmdpbmdoYW0uZXhjaGFuZ2UudjEuT3BlbkgAEi0KBnVwZGF0ZRgCIAEoCzIbLmdpbmdoYW0uZXhjaGFuZ2UudjEuVXBkYXRlSAASMwoJa2VlcGFsaXZlGAMgASgLMh4uZ2luZ2hhbS5leGNoYW5nZS52MS5LZWVwYWxpdmVIABI5Cgxub3RpZmljYXRpb24YBCABKAsyIS5naW5naGFtLmV4Y2hhbmdlLnYxLk5vdGlmaWNhdGlvbkgAEjoKDXJvdXRlX3JlZnJlc2gYBSABKAsyIS5naW5naGFtLmV4Y2hhbmdlLnYxLlJvdXRlUmVmcmVzaEgAEjMKCmVuZF9vZl9yaWIYBiABKAsyHS5naW5naGFtLmV4Y2hhbmdlLnYxLkVuZE9mUmliSABCBgoEYm9keSKZAQoET3BlbhIPCgd2ZXJzaW9uGAEgASgNEgsKA2FzbhgCIAEoDRIZChFob2xkX3RpbWVfc2Vjb25kcxgDIAEoDRIRCglyb3V0ZXJfaWQYBCABKAwSDAoEbm9kZRgFIAEoCRI3CgxjYXBhYmlsaXRpZXMYBiABKAsyIS5naW5naGFtLmV4Y2hhbmdlLnYxLkNhcGFiaWxpdGllcyK7AQoMQ2FwYWJpbGl0aWVzEjQKCGZhbWlsaWVzGAEgAygOMiIuZ2luZ2hhbS5leGNoYW5nZS52MS5BZGRyZXNzRmFtaWx5EhUKDXJvdXRlX3JlZnJlc2gYAiABKAgSPgoQZ3JhY2VmdWxfcmVzdGFydBgDIAEoCzIkLmdpbmdoYW0uZXhjaGFuZ2UudjEuR3JhY2VmdWxSZXN0YXJ0Eh4KFmVuaGFuY2VkX3JvdXRlX3JlZnJlc2gYBCABKAgixQEKD0dyYWNlZnVsUmVzdGFydBIRCglyZXN0YXJ0ZWQYASABKAgSHAoUcmVzdGFydF90aW1lX3NlY29uZHMYAiABKA0SNQoJcHJlc2VydmVkGAMgAygOMiIuZ2luZ2hhbS5leGNoYW5nZS52MS5BZGRyZXNzRmFtaWx5EhQKDG5vdGlmaWNhdGlvbhgEIAEoCBI0CghmYW1pbGllcxgFIAMoDjIiLmdpbmdoYW0uZXhjaGFuZ2UudjEuQWRkcmVzc0ZhbWlseSLCAQoGVXBkYXRlEjIKBmZhbWlseRgBIAEoDjIiLmdpbmdoYW0uZXhjaGFuZ2UudjEuQWRkcmVzc0ZhbWlseRIRCgl3aXRoZHJhd24YAiABKAwSMwoKYXR0cmlidXRlcxgDIAEoCzIfLmdpbmdoYW0uZXhjaGFuZ2UudjEuQXR0cmlidXRlcxIRCglhbm5vdW5jZWQYBCABKAwSKQoFY2F1c2UYBSABKAsyGi5naW5naGFtLmV4Y2hhbmdlLnYxLkNhdXNlIqACCgpBdHRyaWJ1dGVzEisKBm9yaWdpbhgBIAEoDjIbLmdpbmdoYW0uZXhjaGFuZ2UudjEuT3JpZ2luEg8KB2FzX3BhdGgYAiADKA0SEAoIbmV4dF9ob3AYAyABKAwSFwoKbG9jYWxfcHJlZhgEIAEoDUgAiAEBEhAKA21lZBgFIAEoDUgBiAEBEhUKDW9yaWdpbmF0b3JfaWQYBiABKAwSFAoMY2x1c3Rlcl9saXN0GAcgAygMEhMKC2NvbW11bml0aWVzGAggAygNEj4KEWxhcmdlX2NvbW11bml0aWVzGAkgAygLMiMuZ2luZ2hhbS5leGNoYW5nZS52MS5MYXJnZUNvbW11bml0eUINCgtfbG9jYWxfcHJlZkIGCgRfbWVkIloKDkxhcmdlQ29tbXVuaXR5EhwKFGdsb2JhbF9hZG1pbmlzdHJhdG9yGAEgASgNEhQKDGxvY2FsX2RhdGFfMRgCIAEoDRIUCgxsb2NhbF9kYXRhXzIYAyABKA0iCwoJS2VlcGFsaXZlIjsKDE5vdGlmaWNhdGlvbhIMCgRjb2RlGAEgASgNEg8KB3N1YmNvZGUYAiABKA0SDAoEdGV4dBgDIAEoCSJyCgxSb3V0ZVJlZnJlc2gSMgoGZmFtaWx5GAEgASgOMiIuZ2luZ2hhbS5leGNoYW5nZS52MS5BZGRyZXNzRmFtaWx5Ei4KBGtpbmQYAiABKA4yIC5naW5naGFtLmV4Y2hhbmdlLnYxLlJlZnJlc2hLaW5kIj4KCEVuZE9mUmliEjIKBmZhbWlseRgBIAEoDjIiLmdpbmdoYW0uZXhjaGFuZ2UudjEuQWRkcmVzc0ZhbWlseSI7CgVDYXVzZRIKCgJpZBgBIAEoCRIMCgRraW5kGAIgASgJEhgKEGRldGVjdGVkX3VuaXhfdXMYAyABKAQqYQoNQWRkcmVzc0ZhbWlseRIeChpBRERSRVNTX0ZBTUlMWV9VTlNQRUNJRklFRBAAEhcKE0FERFJFU1NfRkFNSUxZX0lQVjQQARIXChNBRERSRVNTX0ZBTUlMWV9JUFY2EAIqVwoGT3JpZ2luEhYKEk9SSUdJTl9VTlNQRUNJRklFRBAAEg4KCk9SSUdJTl9JR1AQARIOCgpPUklHSU5fRUdQEAISFQoRT1JJR0lOX0lOQ09NUExFVEUQAypZCgtSZWZyZXNoS2luZBIcChhSRUZSRVNIX0tJTkRfVU5TUEVDSUZJRUQQABIWChJSRUZSRVNIX0tJTkRfQkVHSU4QARIUChBSRUZSRVNIX0tJTkRfRU5EEAIyawoPRXhjaGFuZ2VTZXJ2aWNlElgKB1Nlc3Npb24SIy5naW5naGFtLmV4Y2hhbmdlLnYxLlNlc3Npb25SZXF1ZXN0GiQuZ2luZ2hhbS5leGNoYW5nZS52MS5TZXNzaW9uUmVzcG9uc2UoATABYgZwcm90bzM");
+  fileDesc("CiJnaW5naGFtL2V4Y2hhbmdlL3YxL2V4Y2hhbmdlLnByb3RvEhNnaW5naGFtLmV4Y2hhbmdlLnYxIj8KDlNlc3Npb25SZXF1ZXN0Ei0KB21lc3NhZ2UYASABKAsyHC5naW5naGFtLmV4Y2hhbmdlLnYxLk1lc3NhZ2UiQAoPU2Vzc2lvblJlc3BvbnNlEi0KB21lc3NhZ2UYASABKAsyHC5naW5naGFtLmV4Y2hhbmdlLnYxLk1lc3NhZ2UizAIKB01lc3NhZ2USKQoEb3BlbhgBIAEoCzIZLmdpbmdoYW0uZXhjaGFuZ2UudjEuT3BlbkgAEi0KBnVwZGF0ZRgCIAEoCzIbLmdpbmdoYW0uZXhjaGFuZ2UudjEuVXBkYXRlSAASMwoJa2VlcGFsaXZlGAMgASgLMh4uZ2luZ2hhbS5leGNoYW5nZS52MS5LZWVwYWxpdmVIABI5Cgxub3RpZmljYXRpb24YBCABKAsyIS5naW5naGFtLmV4Y2hhbmdlLnYxLk5vdGlmaWNhdGlvbkgAEjoKDXJvdXRlX3JlZnJlc2gYBSABKAsyIS5naW5naGFtLmV4Y2hhbmdlLnYxLlJvdXRlUmVmcmVzaEgAEjMKCmVuZF9vZl9yaWIYBiABKAsyHS5naW5naGFtLmV4Y2hhbmdlLnYxLkVuZE9mUmliSABCBgoEYm9keSKZAQoET3BlbhIPCgd2ZXJzaW9uGAEgASgNEgsKA2FzbhgCIAEoDRIZChFob2xkX3RpbWVfc2Vjb25kcxgDIAEoDRIRCglyb3V0ZXJfaWQYBCABKAwSDAoEbm9kZRgFIAEoCRI3CgxjYXBhYmlsaXRpZXMYBiABKAsyIS5naW5naGFtLmV4Y2hhbmdlLnYxLkNhcGFiaWxpdGllcyKKAgoMQ2FwYWJpbGl0aWVzEi8KCGZhbWlsaWVzGAEgAygOMh0uZ2luZ2hhbS5uZXQudjEuQWRkcmVzc0ZhbWlseRIVCg1yb3V0ZV9yZWZyZXNoGAIgASgIEj4KEGdyYWNlZnVsX3Jlc3RhcnQYAyABKAsyJC5naW5naGFtLmV4Y2hhbmdlLnYxLkdyYWNlZnVsUmVzdGFydBIeChZlbmhhbmNlZF9yb3V0ZV9yZWZyZXNoGAQgASgIElIKG2xvbmdfbGl2ZWRfZ3JhY2VmdWxfcmVzdGFydBgFIAEoCzItLmdpbmdoYW0uZXhjaGFuZ2UudjEuTG9uZ0xpdmVkR3JhY2VmdWxSZXN0YXJ0IlIKGExvbmdMaXZlZEdyYWNlZnVsUmVzdGFydBI2CghmYW1pbGllcxgBIAMoCzIkLmdpbmdoYW0uZXhjaGFuZ2UudjEuTG9uZ0xpdmVkRmFtaWx5Im8KD0xvbmdMaXZlZEZhbWlseRItCgZmYW1pbHkYASABKA4yHS5naW5naGFtLm5ldC52MS5BZGRyZXNzRmFtaWx5EhEKCXByZXNlcnZlZBgCIAEoCBIaChJzdGFsZV90aW1lX3NlY29uZHMYAyABKA0iuwEKD0dyYWNlZnVsUmVzdGFydBIRCglyZXN0YXJ0ZWQYASABKAgSHAoUcmVzdGFydF90aW1lX3NlY29uZHMYAiABKA0SMAoJcHJlc2VydmVkGAMgAygOMh0uZ2luZ2hhbS5uZXQudjEuQWRkcmVzc0ZhbWlseRIUCgxub3RpZmljYXRpb24YBCABKAgSLwoIZmFtaWxpZXMYBSADKA4yHS5naW5naGFtLm5ldC52MS5BZGRyZXNzRmFtaWx5IrgBCgZVcGRhdGUSLQoGZmFtaWx5GAEgASgOMh0uZ2luZ2hhbS5uZXQudjEuQWRkcmVzc0ZhbWlseRIRCgl3aXRoZHJhd24YAiABKAwSMwoKYXR0cmlidXRlcxgDIAEoCzIfLmdpbmdoYW0uZXhjaGFuZ2UudjEuQXR0cmlidXRlcxIRCglhbm5vdW5jZWQYBCABKAwSJAoFY2F1c2UYBSABKAsyFS5naW5naGFtLm5ldC52MS5DYXVzZSLAAgoKQXR0cmlidXRlcxIrCgZvcmlnaW4YASABKA4yGy5naW5naGFtLmV4Y2hhbmdlLnYxLk9yaWdpbhIPCgdhc19wYXRoGAIgAygNEhAKCG5leHRfaG9wGAMgASgMEhcKCmxvY2FsX3ByZWYYBCABKA1IAIgBARIQCgNtZWQYBSABKA1IAYgBARIVCg1vcmlnaW5hdG9yX2lkGAYgASgMEhQKDGNsdXN0ZXJfbGlzdBgHIAMoDBITCgtjb21tdW5pdGllcxgIIAMoDRI+ChFsYXJnZV9jb21tdW5pdGllcxgJIAMoCzIjLmdpbmdoYW0uZXhjaGFuZ2UudjEuTGFyZ2VDb21tdW5pdHkSEwoGd2VpZ2h0GAogASgNSAKIAQFCDQoLX2xvY2FsX3ByZWZCBgoEX21lZEIJCgdfd2VpZ2h0IloKDkxhcmdlQ29tbXVuaXR5EhwKFGdsb2JhbF9hZG1pbmlzdHJhdG9yGAEgASgNEhQKDGxvY2FsX2RhdGFfMRgCIAEoDRIUCgxsb2NhbF9kYXRhXzIYAyABKA0iCwoJS2VlcGFsaXZlIjsKDE5vdGlmaWNhdGlvbhIMCgRjb2RlGAEgASgNEg8KB3N1YmNvZGUYAiABKA0SDAoEdGV4dBgDIAEoCSJtCgxSb3V0ZVJlZnJlc2gSLQoGZmFtaWx5GAEgASgOMh0uZ2luZ2hhbS5uZXQudjEuQWRkcmVzc0ZhbWlseRIuCgRraW5kGAIgASgOMiAuZ2luZ2hhbS5leGNoYW5nZS52MS5SZWZyZXNoS2luZCI5CghFbmRPZlJpYhItCgZmYW1pbHkYASABKA4yHS5naW5naGFtLm5ldC52MS5BZGRyZXNzRmFtaWx5KlcKBk9yaWdpbhIWChJPUklHSU5fVU5TUEVDSUZJRUQQABIOCgpPUklHSU5fSUdQEAESDgoKT1JJR0lOX0VHUBACEhUKEU9SSUdJTl9JTkNPTVBMRVRFEAMqWQoLUmVmcmVzaEtpbmQSHAoYUkVGUkVTSF9LSU5EX1VOU1BFQ0lGSUVEEAASFgoSUkVGUkVTSF9LSU5EX0JFR0lOEAESFAoQUkVGUkVTSF9LSU5EX0VORBACMmsKD0V4Y2hhbmdlU2VydmljZRJYCgdTZXNzaW9uEiMuZ2luZ2hhbS5leGNoYW5nZS52MS5TZXNzaW9uUmVxdWVzdBokLmdpbmdoYW0uZXhjaGFuZ2UudjEuU2Vzc2lvblJlc3BvbnNlKAEwAWIGcHJvdG8z", [file_gingham_net_v1_net]);
 
 /**
  * What the dialling side sends.
@@ -167,7 +169,7 @@ export type Capabilities = Message$1<"gingham.exchange.v1.Capabilities"> & {
   /**
    * Families for which routes are exchanged (RFC 4760).
    *
-   * @generated from field: repeated gingham.exchange.v1.AddressFamily families = 1;
+   * @generated from field: repeated gingham.net.v1.AddressFamily families = 1;
    */
   families: AddressFamily[];
 
@@ -191,6 +193,13 @@ export type Capabilities = Message$1<"gingham.exchange.v1.Capabilities"> & {
    * @generated from field: bool enhanced_route_refresh = 4;
    */
   enhancedRouteRefresh: boolean;
+
+  /**
+   * RFC 9494 section 3.1; absent: not offered, and without meaning where graceful_restart is absent.
+   *
+   * @generated from field: gingham.exchange.v1.LongLivedGracefulRestart long_lived_graceful_restart = 5;
+   */
+  longLivedGracefulRestart?: LongLivedGracefulRestart | undefined;
 };
 
 /**
@@ -199,6 +208,56 @@ export type Capabilities = Message$1<"gingham.exchange.v1.Capabilities"> & {
  */
 export const CapabilitiesSchema: GenMessage<Capabilities> = /*@__PURE__*/
   messageDesc(file_gingham_exchange_v1_exchange, 4);
+
+/**
+ * RFC 9494: for how long routes may be kept as the very last choice once the restart time is up.
+ *
+ * @generated from message gingham.exchange.v1.LongLivedGracefulRestart
+ */
+export type LongLivedGracefulRestart = Message$1<"gingham.exchange.v1.LongLivedGracefulRestart"> & {
+  /**
+   * @generated from field: repeated gingham.exchange.v1.LongLivedFamily families = 1;
+   */
+  families: LongLivedFamily[];
+};
+
+/**
+ * Describes the message gingham.exchange.v1.LongLivedGracefulRestart.
+ * Use `create(LongLivedGracefulRestartSchema)` to create a new message.
+ */
+export const LongLivedGracefulRestartSchema: GenMessage<LongLivedGracefulRestart> = /*@__PURE__*/
+  messageDesc(file_gingham_exchange_v1_exchange, 5);
+
+/**
+ * @generated from message gingham.exchange.v1.LongLivedFamily
+ */
+export type LongLivedFamily = Message$1<"gingham.exchange.v1.LongLivedFamily"> & {
+  /**
+   * @generated from field: gingham.net.v1.AddressFamily family = 1;
+   */
+  family: AddressFamily;
+
+  /**
+   * Forwarding state was preserved (the F bit).
+   *
+   * @generated from field: bool preserved = 2;
+   */
+  preserved: boolean;
+
+  /**
+   * At most 2^24 - 1; 0: routes of this family are not kept.
+   *
+   * @generated from field: uint32 stale_time_seconds = 3;
+   */
+  staleTimeSeconds: number;
+};
+
+/**
+ * Describes the message gingham.exchange.v1.LongLivedFamily.
+ * Use `create(LongLivedFamilySchema)` to create a new message.
+ */
+export const LongLivedFamilySchema: GenMessage<LongLivedFamily> = /*@__PURE__*/
+  messageDesc(file_gingham_exchange_v1_exchange, 6);
 
 /**
  * @generated from message gingham.exchange.v1.GracefulRestart
@@ -219,7 +278,7 @@ export type GracefulRestart = Message$1<"gingham.exchange.v1.GracefulRestart"> &
   /**
    * Families whose forwarding state was preserved.
    *
-   * @generated from field: repeated gingham.exchange.v1.AddressFamily preserved = 3;
+   * @generated from field: repeated gingham.net.v1.AddressFamily preserved = 3;
    */
   preserved: AddressFamily[];
 
@@ -233,7 +292,7 @@ export type GracefulRestart = Message$1<"gingham.exchange.v1.GracefulRestart"> &
   /**
    * Families for which END-OF-RIB will be sent: only these are waited for.
    *
-   * @generated from field: repeated gingham.exchange.v1.AddressFamily families = 5;
+   * @generated from field: repeated gingham.net.v1.AddressFamily families = 5;
    */
   families: AddressFamily[];
 };
@@ -243,7 +302,7 @@ export type GracefulRestart = Message$1<"gingham.exchange.v1.GracefulRestart"> &
  * Use `create(GracefulRestartSchema)` to create a new message.
  */
 export const GracefulRestartSchema: GenMessage<GracefulRestart> = /*@__PURE__*/
-  messageDesc(file_gingham_exchange_v1_exchange, 5);
+  messageDesc(file_gingham_exchange_v1_exchange, 7);
 
 /**
  * RFC 4271 section 4.3: prefixes that are gone, and prefixes that share one attribute set.
@@ -252,7 +311,7 @@ export const GracefulRestartSchema: GenMessage<GracefulRestart> = /*@__PURE__*/
  */
 export type Update = Message$1<"gingham.exchange.v1.Update"> & {
   /**
-   * @generated from field: gingham.exchange.v1.AddressFamily family = 1;
+   * @generated from field: gingham.net.v1.AddressFamily family = 1;
    */
   family: AddressFamily;
 
@@ -278,7 +337,7 @@ export type Update = Message$1<"gingham.exchange.v1.Update"> & {
   /**
    * Why it was sent; for measuring, never for deciding.
    *
-   * @generated from field: gingham.exchange.v1.Cause cause = 5;
+   * @generated from field: gingham.net.v1.Cause cause = 5;
    */
   cause?: Cause | undefined;
 };
@@ -288,7 +347,7 @@ export type Update = Message$1<"gingham.exchange.v1.Update"> & {
  * Use `create(UpdateSchema)` to create a new message.
  */
 export const UpdateSchema: GenMessage<Update> = /*@__PURE__*/
-  messageDesc(file_gingham_exchange_v1_exchange, 6);
+  messageDesc(file_gingham_exchange_v1_exchange, 8);
 
 /**
  * RFC 4271 section 5, RFC 4456 section 8, RFC 1997, RFC 8092.
@@ -350,6 +409,14 @@ export type Attributes = Message$1<"gingham.exchange.v1.Attributes"> & {
    * @generated from field: repeated gingham.exchange.v1.LargeCommunity large_communities = 9;
    */
   largeCommunities: LargeCommunity[];
+
+  /**
+   * Share of the traffic among equal paths, 1 to 256; never leaves the AS, as the link bandwidth community
+   * (draft-ietf-idr-link-bandwidth) does not.
+   *
+   * @generated from field: optional uint32 weight = 10;
+   */
+  weight?: number | undefined;
 };
 
 /**
@@ -357,7 +424,7 @@ export type Attributes = Message$1<"gingham.exchange.v1.Attributes"> & {
  * Use `create(AttributesSchema)` to create a new message.
  */
 export const AttributesSchema: GenMessage<Attributes> = /*@__PURE__*/
-  messageDesc(file_gingham_exchange_v1_exchange, 7);
+  messageDesc(file_gingham_exchange_v1_exchange, 9);
 
 /**
  * RFC 8092.
@@ -386,7 +453,7 @@ export type LargeCommunity = Message$1<"gingham.exchange.v1.LargeCommunity"> & {
  * Use `create(LargeCommunitySchema)` to create a new message.
  */
 export const LargeCommunitySchema: GenMessage<LargeCommunity> = /*@__PURE__*/
-  messageDesc(file_gingham_exchange_v1_exchange, 8);
+  messageDesc(file_gingham_exchange_v1_exchange, 10);
 
 /**
  * @generated from message gingham.exchange.v1.Keepalive
@@ -399,7 +466,7 @@ export type Keepalive = Message$1<"gingham.exchange.v1.Keepalive"> & {
  * Use `create(KeepaliveSchema)` to create a new message.
  */
 export const KeepaliveSchema: GenMessage<Keepalive> = /*@__PURE__*/
-  messageDesc(file_gingham_exchange_v1_exchange, 9);
+  messageDesc(file_gingham_exchange_v1_exchange, 11);
 
 /**
  * RFC 4271 section 4.5; the session ends after it.
@@ -434,7 +501,7 @@ export type Notification = Message$1<"gingham.exchange.v1.Notification"> & {
  * Use `create(NotificationSchema)` to create a new message.
  */
 export const NotificationSchema: GenMessage<Notification> = /*@__PURE__*/
-  messageDesc(file_gingham_exchange_v1_exchange, 10);
+  messageDesc(file_gingham_exchange_v1_exchange, 12);
 
 /**
  * RFC 2918: send your whole Adj-RIB-Out of this family again. RFC 7313: here it begins, here it ends.
@@ -443,7 +510,7 @@ export const NotificationSchema: GenMessage<Notification> = /*@__PURE__*/
  */
 export type RouteRefresh = Message$1<"gingham.exchange.v1.RouteRefresh"> & {
   /**
-   * @generated from field: gingham.exchange.v1.AddressFamily family = 1;
+   * @generated from field: gingham.net.v1.AddressFamily family = 1;
    */
   family: AddressFamily;
 
@@ -458,7 +525,7 @@ export type RouteRefresh = Message$1<"gingham.exchange.v1.RouteRefresh"> & {
  * Use `create(RouteRefreshSchema)` to create a new message.
  */
 export const RouteRefreshSchema: GenMessage<RouteRefresh> = /*@__PURE__*/
-  messageDesc(file_gingham_exchange_v1_exchange, 11);
+  messageDesc(file_gingham_exchange_v1_exchange, 13);
 
 /**
  * RFC 4724 section 2: the initial update of this family is complete.
@@ -467,7 +534,7 @@ export const RouteRefreshSchema: GenMessage<RouteRefresh> = /*@__PURE__*/
  */
 export type EndOfRib = Message$1<"gingham.exchange.v1.EndOfRib"> & {
   /**
-   * @generated from field: gingham.exchange.v1.AddressFamily family = 1;
+   * @generated from field: gingham.net.v1.AddressFamily family = 1;
    */
   family: AddressFamily;
 };
@@ -477,69 +544,7 @@ export type EndOfRib = Message$1<"gingham.exchange.v1.EndOfRib"> & {
  * Use `create(EndOfRibSchema)` to create a new message.
  */
 export const EndOfRibSchema: GenMessage<EndOfRib> = /*@__PURE__*/
-  messageDesc(file_gingham_exchange_v1_exchange, 12);
-
-/**
- * A fault or change, stamped where it was first seen; as in gingham.routefeed.v1.
- *
- * @generated from message gingham.exchange.v1.Cause
- */
-export type Cause = Message$1<"gingham.exchange.v1.Cause"> & {
-  /**
-   * @generated from field: string id = 1;
-   */
-  id: string;
-
-  /**
-   * @generated from field: string kind = 2;
-   */
-  kind: string;
-
-  /**
-   * Microseconds since the Unix epoch, by the clock of the node that saw it.
-   *
-   * @generated from field: uint64 detected_unix_us = 3;
-   */
-  detectedUnixUs: bigint;
-};
-
-/**
- * Describes the message gingham.exchange.v1.Cause.
- * Use `create(CauseSchema)` to create a new message.
- */
-export const CauseSchema: GenMessage<Cause> = /*@__PURE__*/
-  messageDesc(file_gingham_exchange_v1_exchange, 13);
-
-/**
- * @generated from enum gingham.exchange.v1.AddressFamily
- */
-export const AddressFamily = {
-  /**
-   * @generated from enum value: ADDRESS_FAMILY_UNSPECIFIED = 0;
-   */
-  UNSPECIFIED: 0,
-
-  /**
-   * @generated from enum value: ADDRESS_FAMILY_IPV4 = 1;
-   */
-  IPV4: 1,
-
-  /**
-   * @generated from enum value: ADDRESS_FAMILY_IPV6 = 2;
-   */
-  IPV6: 2,
-} as const;
-
-/**
- * @generated from enum gingham.exchange.v1.AddressFamily
- */
-export type AddressFamily = (typeof AddressFamily)[keyof typeof AddressFamily] | UnknownEnum;
-
-/**
- * Describes the enum gingham.exchange.v1.AddressFamily.
- */
-export const AddressFamilySchema: GenEnum<AddressFamily> = /*@__PURE__*/
-  enumDesc(file_gingham_exchange_v1_exchange, 0);
+  messageDesc(file_gingham_exchange_v1_exchange, 14);
 
 /**
  * @generated from enum gingham.exchange.v1.Origin
@@ -575,7 +580,7 @@ export type Origin = (typeof Origin)[keyof typeof Origin] | UnknownEnum;
  * Describes the enum gingham.exchange.v1.Origin.
  */
 export const OriginSchema: GenEnum<Origin> = /*@__PURE__*/
-  enumDesc(file_gingham_exchange_v1_exchange, 1);
+  enumDesc(file_gingham_exchange_v1_exchange, 0);
 
 /**
  * RFC 7313 section 3.2.
@@ -612,7 +617,7 @@ export type RefreshKind = (typeof RefreshKind)[keyof typeof RefreshKind] | Unkno
  * Describes the enum gingham.exchange.v1.RefreshKind.
  */
 export const RefreshKindSchema: GenEnum<RefreshKind> = /*@__PURE__*/
-  enumDesc(file_gingham_exchange_v1_exchange, 2);
+  enumDesc(file_gingham_exchange_v1_exchange, 1);
 
 /**
  * @generated from service gingham.exchange.v1.ExchangeService

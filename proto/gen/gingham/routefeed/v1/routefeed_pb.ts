@@ -13,13 +13,15 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { AddressFamily, Cause } from "../../net/v1/net_pb.ts";
+import { file_gingham_net_v1_net } from "../../net/v1/net_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file gingham/routefeed/v1/routefeed.proto.
  */
 export const file_gingham_routefeed_v1_routefeed: GenFile = /*@__PURE__*/
-  fileDesc("CiRnaW5naGFtL3JvdXRlZmVlZC92MS9yb3V0ZWZlZWQucHJvdG8SFGdpbmdoYW0ucm91dGVmZWVkLnYxIh8KDFdhdGNoUmVxdWVzdBIPCgd3YXRjaGVyGAEgASgJItACCg1XYXRjaFJlc3BvbnNlEioKBWNhdXNlGAEgASgLMhsuZ2luZ2hhbS5yb3V0ZWZlZWQudjEuQ2F1c2USMAoFZ3JvdXAYAiABKAsyHy5naW5naGFtLnJvdXRlZmVlZC52MS5QYXRoR3JvdXBIABI7Cg1ncm91cF9yZW1vdmVkGAMgASgLMiIuZ2luZ2hhbS5yb3V0ZWZlZWQudjEuR3JvdXBSZW1vdmVkSAASLgoGcm91dGVzGAQgASgLMhwuZ2luZ2hhbS5yb3V0ZWZlZWQudjEuUm91dGVzSAASOgoJd2l0aGRyYXduGAUgASgLMiUuZ2luZ2hhbS5yb3V0ZWZlZWQudjEuUm91dGVzV2l0aGRyYXduSAASLwoHaW5fc3luYxgGIAEoCzIcLmdpbmdoYW0ucm91dGVmZWVkLnYxLkluU3luY0gAQgcKBWV2ZW50IlQKBUNhdXNlEgoKAmlkGAEgASgJEgwKBGtpbmQYAiABKAkSGAoQZGV0ZWN0ZWRfdW5peF91cxgDIAEoBBIXCg9kZWNpZGVkX3VuaXhfdXMYBCABKAQipwEKCVBhdGhHcm91cBIKCgJpZBgBIAEoDRItCgRraW5kGAIgASgOMh8uZ2luZ2hhbS5yb3V0ZWZlZWQudjEuR3JvdXBLaW5kEjAKCW5leHRfaG9wcxgDIAMoCzIdLmdpbmdoYW0ucm91dGVmZWVkLnYxLk5leHRIb3ASEAoIZW5kcG9pbnQYBCABKAwSDQoFbG9jYWwYBSABKAgSDAoEbm9kZRgGIAEoCSJKCgdOZXh0SG9wEg8KB2dhdGV3YXkYASABKAwSDgoGZGV2aWNlGAIgASgJEg4KBm9ubGluaxgDIAEoCBIOCgZ3ZWlnaHQYBCABKA0iGgoMR3JvdXBSZW1vdmVkEgoKAmlkGAEgASgNIl4KBlJvdXRlcxINCgVncm91cBgBIAEoDRIzCgZmYW1pbHkYAiABKA4yIy5naW5naGFtLnJvdXRlZmVlZC52MS5BZGRyZXNzRmFtaWx5EhAKCHByZWZpeGVzGAMgASgMIlgKD1JvdXRlc1dpdGhkcmF3bhIzCgZmYW1pbHkYASABKA4yIy5naW5naGFtLnJvdXRlZmVlZC52MS5BZGRyZXNzRmFtaWx5EhAKCHByZWZpeGVzGAIgASgMIggKBkluU3luYyp1CglHcm91cEtpbmQSGgoWR1JPVVBfS0lORF9VTlNQRUNJRklFRBAAEhYKEkdST1VQX0tJTkRfVU5JQ0FTVBABEhgKFEdST1VQX0tJTkRfQkxBQ0tIT0xFEAISGgoWR1JPVVBfS0lORF9VTlJFQUNIQUJMRRADKmEKDUFkZHJlc3NGYW1pbHkSHgoaQUREUkVTU19GQU1JTFlfVU5TUEVDSUZJRUQQABIXChNBRERSRVNTX0ZBTUlMWV9JUFY0EAESFwoTQUREUkVTU19GQU1JTFlfSVBWNhACMmYKEFJvdXRlRmVlZFNlcnZpY2USUgoFV2F0Y2gSIi5naW5naGFtLnJvdXRlZmVlZC52MS5XYXRjaFJlcXVlc3QaIy5naW5naGFtLnJvdXRlZmVlZC52MS5XYXRjaFJlc3BvbnNlMAFiBnByb3RvMw");
+  fileDesc("CiRnaW5naGFtL3JvdXRlZmVlZC92MS9yb3V0ZWZlZWQucHJvdG8SFGdpbmdoYW0ucm91dGVmZWVkLnYxIh8KDFdhdGNoUmVxdWVzdBIPCgd3YXRjaGVyGAEgASgJIsoCCg1XYXRjaFJlc3BvbnNlEiQKBWNhdXNlGAEgASgLMhUuZ2luZ2hhbS5uZXQudjEuQ2F1c2USMAoFZ3JvdXAYAiABKAsyHy5naW5naGFtLnJvdXRlZmVlZC52MS5QYXRoR3JvdXBIABI7Cg1ncm91cF9yZW1vdmVkGAMgASgLMiIuZ2luZ2hhbS5yb3V0ZWZlZWQudjEuR3JvdXBSZW1vdmVkSAASLgoGcm91dGVzGAQgASgLMhwuZ2luZ2hhbS5yb3V0ZWZlZWQudjEuUm91dGVzSAASOgoJd2l0aGRyYXduGAUgASgLMiUuZ2luZ2hhbS5yb3V0ZWZlZWQudjEuUm91dGVzV2l0aGRyYXduSAASLwoHaW5fc3luYxgGIAEoCzIcLmdpbmdoYW0ucm91dGVmZWVkLnYxLkluU3luY0gAQgcKBWV2ZW50IqcBCglQYXRoR3JvdXASCgoCaWQYASABKA0SLQoEa2luZBgCIAEoDjIfLmdpbmdoYW0ucm91dGVmZWVkLnYxLkdyb3VwS2luZBIwCgluZXh0X2hvcHMYAyADKAsyHS5naW5naGFtLnJvdXRlZmVlZC52MS5OZXh0SG9wEhAKCGVuZHBvaW50GAQgASgMEg0KBWxvY2FsGAUgASgIEgwKBG5vZGUYBiABKAkiSgoHTmV4dEhvcBIPCgdnYXRld2F5GAEgASgMEg4KBmRldmljZRgCIAEoCRIOCgZvbmxpbmsYAyABKAgSDgoGd2VpZ2h0GAQgASgNIhoKDEdyb3VwUmVtb3ZlZBIKCgJpZBgBIAEoDSJYCgZSb3V0ZXMSDQoFZ3JvdXAYASABKA0SLQoGZmFtaWx5GAIgASgOMh0uZ2luZ2hhbS5uZXQudjEuQWRkcmVzc0ZhbWlseRIQCghwcmVmaXhlcxgDIAEoDCJSCg9Sb3V0ZXNXaXRoZHJhd24SLQoGZmFtaWx5GAEgASgOMh0uZ2luZ2hhbS5uZXQudjEuQWRkcmVzc0ZhbWlseRIQCghwcmVmaXhlcxgCIAEoDCIICgZJblN5bmMqdQoJR3JvdXBLaW5kEhoKFkdST1VQX0tJTkRfVU5TUEVDSUZJRUQQABIWChJHUk9VUF9LSU5EX1VOSUNBU1QQARIYChRHUk9VUF9LSU5EX0JMQUNLSE9MRRACEhoKFkdST1VQX0tJTkRfVU5SRUFDSEFCTEUQAzJmChBSb3V0ZUZlZWRTZXJ2aWNlElIKBVdhdGNoEiIuZ2luZ2hhbS5yb3V0ZWZlZWQudjEuV2F0Y2hSZXF1ZXN0GiMuZ2luZ2hhbS5yb3V0ZWZlZWQudjEuV2F0Y2hSZXNwb25zZTABYgZwcm90bzM", [file_gingham_net_v1_net]);
 
 /**
  * @generated from message gingham.routefeed.v1.WatchRequest
@@ -47,7 +49,7 @@ export type WatchResponse = Message<"gingham.routefeed.v1.WatchResponse"> & {
   /**
    * Why this event was sent; absent on the initial state.
    *
-   * @generated from field: gingham.routefeed.v1.Cause cause = 1;
+   * @generated from field: gingham.net.v1.Cause cause = 1;
    */
   cause?: Cause | undefined;
 
@@ -93,48 +95,6 @@ export type WatchResponse = Message<"gingham.routefeed.v1.WatchResponse"> & {
  */
 export const WatchResponseSchema: GenMessage<WatchResponse> = /*@__PURE__*/
   messageDesc(file_gingham_routefeed_v1_routefeed, 1);
-
-/**
- * A fault or change, stamped where it was first seen; carried unchanged from daemon to daemon.
- *
- * @generated from message gingham.routefeed.v1.Cause
- */
-export type Cause = Message<"gingham.routefeed.v1.Cause"> & {
-  /**
-   * Unique on its node while the daemon that saw it lives: "<daemon>-<pid>-<number>".
-   *
-   * @generated from field: string id = 1;
-   */
-  id: string;
-
-  /**
-   * What was seen: "lease-added", "lease-changed", "lease-removed", "peer-down", "peer-up", "update-received", ...
-   *
-   * @generated from field: string kind = 2;
-   */
-  kind: string;
-
-  /**
-   * When it was first seen, microseconds since the Unix epoch.
-   *
-   * @generated from field: uint64 detected_unix_us = 3;
-   */
-  detectedUnixUs: bigint;
-
-  /**
-   * When the sender of this event had its decision ready, microseconds since the Unix epoch.
-   *
-   * @generated from field: uint64 decided_unix_us = 4;
-   */
-  decidedUnixUs: bigint;
-};
-
-/**
- * Describes the message gingham.routefeed.v1.Cause.
- * Use `create(CauseSchema)` to create a new message.
- */
-export const CauseSchema: GenMessage<Cause> = /*@__PURE__*/
-  messageDesc(file_gingham_routefeed_v1_routefeed, 2);
 
 /**
  * A set of next hops that many prefixes share. Sending a known id again replaces that group in place.
@@ -185,7 +145,7 @@ export type PathGroup = Message<"gingham.routefeed.v1.PathGroup"> & {
  * Use `create(PathGroupSchema)` to create a new message.
  */
 export const PathGroupSchema: GenMessage<PathGroup> = /*@__PURE__*/
-  messageDesc(file_gingham_routefeed_v1_routefeed, 3);
+  messageDesc(file_gingham_routefeed_v1_routefeed, 2);
 
 /**
  * @generated from message gingham.routefeed.v1.NextHop
@@ -225,7 +185,7 @@ export type NextHop = Message<"gingham.routefeed.v1.NextHop"> & {
  * Use `create(NextHopSchema)` to create a new message.
  */
 export const NextHopSchema: GenMessage<NextHop> = /*@__PURE__*/
-  messageDesc(file_gingham_routefeed_v1_routefeed, 4);
+  messageDesc(file_gingham_routefeed_v1_routefeed, 3);
 
 /**
  * @generated from message gingham.routefeed.v1.GroupRemoved
@@ -244,7 +204,7 @@ export type GroupRemoved = Message<"gingham.routefeed.v1.GroupRemoved"> & {
  * Use `create(GroupRemovedSchema)` to create a new message.
  */
 export const GroupRemovedSchema: GenMessage<GroupRemoved> = /*@__PURE__*/
-  messageDesc(file_gingham_routefeed_v1_routefeed, 5);
+  messageDesc(file_gingham_routefeed_v1_routefeed, 4);
 
 /**
  * These prefixes now belong to this group, whatever group they had before.
@@ -258,7 +218,7 @@ export type Routes = Message<"gingham.routefeed.v1.Routes"> & {
   group: number;
 
   /**
-   * @generated from field: gingham.routefeed.v1.AddressFamily family = 2;
+   * @generated from field: gingham.net.v1.AddressFamily family = 2;
    */
   family: AddressFamily;
 
@@ -275,14 +235,14 @@ export type Routes = Message<"gingham.routefeed.v1.Routes"> & {
  * Use `create(RoutesSchema)` to create a new message.
  */
 export const RoutesSchema: GenMessage<Routes> = /*@__PURE__*/
-  messageDesc(file_gingham_routefeed_v1_routefeed, 6);
+  messageDesc(file_gingham_routefeed_v1_routefeed, 5);
 
 /**
  * @generated from message gingham.routefeed.v1.RoutesWithdrawn
  */
 export type RoutesWithdrawn = Message<"gingham.routefeed.v1.RoutesWithdrawn"> & {
   /**
-   * @generated from field: gingham.routefeed.v1.AddressFamily family = 1;
+   * @generated from field: gingham.net.v1.AddressFamily family = 1;
    */
   family: AddressFamily;
 
@@ -299,7 +259,7 @@ export type RoutesWithdrawn = Message<"gingham.routefeed.v1.RoutesWithdrawn"> & 
  * Use `create(RoutesWithdrawnSchema)` to create a new message.
  */
 export const RoutesWithdrawnSchema: GenMessage<RoutesWithdrawn> = /*@__PURE__*/
-  messageDesc(file_gingham_routefeed_v1_routefeed, 7);
+  messageDesc(file_gingham_routefeed_v1_routefeed, 6);
 
 /**
  * All that was known when the call opened has been sent; what a watcher holds beyond it is stale.
@@ -314,7 +274,7 @@ export type InSync = Message<"gingham.routefeed.v1.InSync"> & {
  * Use `create(InSyncSchema)` to create a new message.
  */
 export const InSyncSchema: GenMessage<InSync> = /*@__PURE__*/
-  messageDesc(file_gingham_routefeed_v1_routefeed, 8);
+  messageDesc(file_gingham_routefeed_v1_routefeed, 7);
 
 /**
  * @generated from enum gingham.routefeed.v1.GroupKind
@@ -357,37 +317,6 @@ export type GroupKind = (typeof GroupKind)[keyof typeof GroupKind] | UnknownEnum
  */
 export const GroupKindSchema: GenEnum<GroupKind> = /*@__PURE__*/
   enumDesc(file_gingham_routefeed_v1_routefeed, 0);
-
-/**
- * @generated from enum gingham.routefeed.v1.AddressFamily
- */
-export const AddressFamily = {
-  /**
-   * @generated from enum value: ADDRESS_FAMILY_UNSPECIFIED = 0;
-   */
-  UNSPECIFIED: 0,
-
-  /**
-   * @generated from enum value: ADDRESS_FAMILY_IPV4 = 1;
-   */
-  IPV4: 1,
-
-  /**
-   * @generated from enum value: ADDRESS_FAMILY_IPV6 = 2;
-   */
-  IPV6: 2,
-} as const;
-
-/**
- * @generated from enum gingham.routefeed.v1.AddressFamily
- */
-export type AddressFamily = (typeof AddressFamily)[keyof typeof AddressFamily] | UnknownEnum;
-
-/**
- * Describes the enum gingham.routefeed.v1.AddressFamily.
- */
-export const AddressFamilySchema: GenEnum<AddressFamily> = /*@__PURE__*/
-  enumDesc(file_gingham_routefeed_v1_routefeed, 1);
 
 /**
  * @generated from service gingham.routefeed.v1.RouteFeedService
