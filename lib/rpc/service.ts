@@ -121,6 +121,8 @@ interface MessageCodec {
 function codecOf(schema: DescMessage): MessageCodec {
   return {
     serialize: (message) => {
+      // What goes to many peers is serialized once, by whoever sends it.
+      if (Buffer.isBuffer(message)) return message;
       const bytes = toBinary(schema, message as MessageShape<DescMessage>);
       return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     },

@@ -23,7 +23,7 @@ export interface StatusSource {
   /** What `gingham status` shows; plain JSON. */
   status(): unknown;
   /** What may be asked for with POST, by path, on the unix socket only: the file's mode says who may. Gives plain JSON. */
-  readonly actions?: Readonly<Record<string, () => Promise<unknown>>>;
+  readonly actions?: Readonly<Record<string, (query: URLSearchParams) => Promise<unknown>>>;
 }
 
 export interface StatusServerOptions {
@@ -77,8 +77,12 @@ export async function startStatusServer(
 ): Promise<{ readonly port: number; close(): Promise<void> }> {
   const serve = (actions: StatusSource['actions']): Server =>
     createServer(({ method, url = '' }, response) => {
-      const action = method === 'POST' ? actions?.[url] : undefined;
-      const done = action === undefined ? respond(url, response, source, metrics) : act(action, response);
+      const [pathname = '', query] = url.split('?', 2);
+      const action = method === 'POST' ? actions?.[pathname] : undefined;
+      const done =
+        action === undefined
+          ? respond(pathname, response, source, metrics)
+          : act(() => action(new URLSearchParams(query)), response);
       done.catch((error: unknown) => response.destroy(error as Error));
     });
   const tcp = serve(undefined);
