@@ -23,6 +23,7 @@ import { Reconciler } from './dataplane/reconciler.ts';
 import type { FeedClaim } from './desired/feed-classes.ts';
 import { MergedFeeds } from './desired/merged-feeds.ts';
 import { type FelixMetrics, felixMetrics, logPass } from './metrics.ts';
+import { startNextHopServer } from './next-hops/next-hop-server.ts';
 import { countRoutes, felixChecks, felixStatus, type StatusInput } from './status.ts';
 import { type Nft, nftProgram } from './traffic/nft.ts';
 import { TrafficKeeper } from './traffic/traffic-keeper.ts';
@@ -53,10 +54,12 @@ export async function startFelix(
     { checks: () => felixChecks(felix.statusInput()), status: () => felixStatus(felix.statusInput()) },
     metrics,
   );
+  const nextHops = await startNextHopServer({ ...world, runFolder: config.runFolder, log: context.log });
   felix.start();
   context.log.info({ node: config.node, feeds: config.feeds, runFolder: config.runFolder }, 'felix started');
   return {
     async stop() {
+      await nextHops.close();
       await felix.stop();
       await statusServer.close();
     },
