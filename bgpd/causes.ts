@@ -16,6 +16,7 @@ export type CauseKind =
   | 'update-received'
   | 'next-hop-changed'
   | 'stale-dropped'
+  | 'kept-long'
   | 'policy-changed';
 
 export class Causes {

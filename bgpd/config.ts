@@ -13,6 +13,7 @@ import { BFD_SETTINGS, type BfdSettings, bfdSettings } from './bfd/settings.ts';
 import { API_ADDRESS_ACCEPTS, type ApiAddress, parseApiAddress } from './gobgp/api-address.ts';
 import { isRouterId } from './mesh/node-record.ts';
 import type { RouterId } from './rib/attributes.ts';
+import { STALE_TIME_MAX_SECONDS } from './session/exchange-codec.ts';
 import type { TlsFiles } from './session/exchange-tls.ts';
 import { HOLD_TIME_MAX_SECONDS } from './session/open-check.ts';
 
@@ -76,6 +77,13 @@ export const SETTINGS = {
     'seconds',
     'How long peers keep the routes of this node while its bgpd is away; 0 turns graceful restart off, both ways.',
   ),
+  'long-lived-stale-seconds': integer(
+    0,
+    0,
+    STALE_TIME_MAX_SECONDS,
+    'seconds',
+    'How much longer peers keep the routes of this node as the very last choice (RFC 9494); 0 for no longer.',
+  ),
   'graceful-restart-for': choice(
     ['announced', 'any'],
     'announced',
@@ -135,6 +143,8 @@ export interface BgpdConfig {
   readonly holdTimeSeconds: number;
   /** 0: no graceful restart. */
   readonly gracefulRestartSeconds: number;
+  /** 0: not kept beyond that. */
+  readonly longLivedSeconds: number;
   readonly gracefulRestartFor: 'announced' | 'any';
   readonly isReflector: boolean;
   readonly clusterId: RouterId | undefined;
@@ -169,6 +179,7 @@ export function readConfig(argv: readonly string[], env: Readonly<Record<string,
     listenPort: values['listen-port'],
     holdTimeSeconds: values['hold-time-seconds'],
     gracefulRestartSeconds: values['graceful-restart-seconds'],
+    longLivedSeconds: values['long-lived-stale-seconds'],
     gracefulRestartFor: values['graceful-restart-for'],
     isReflector: values.reflector,
     clusterId: values['cluster-id'] || undefined,

@@ -19,8 +19,11 @@ import { startBfdThread } from './bfd/liveness.ts';
 import type { BgpdConfig } from './config.ts';
 import { GobgpServer } from './gobgp/server.ts';
 import { Node, type NodeOptions } from './node.ts';
+import { explainRoute, listRoutes } from './route-list.ts';
 import { openExchange } from './session/route-exchange.ts';
-import { bgpdChecks, bgpdStatus, listRoutes, type StatusInput } from './status.ts';
+import { bgpdChecks, bgpdStatus, type StatusInput } from './status.ts';
+
+const NO_ADDRESS = 'this node has no address yet';
 
 /** Starts bgpd. Rejects with `ExitError` where it cannot run. */
 export async function startBgpd(config: BgpdConfig, context: DaemonContext): Promise<RunningDaemon> {
@@ -77,6 +80,7 @@ export async function startBgpd(config: BgpdConfig, context: DaemonContext): Pro
         '/drain': () => bringUp.drain(true),
         '/undrain': () => bringUp.drain(false),
         '/routes': async () => (bringUp.node === undefined ? [] : await listRoutes(bringUp.node.rib)),
+        '/explain': async (query) => bringUp.explain(query.get('prefix') ?? ''),
       },
     },
     metrics,
@@ -112,9 +116,13 @@ class NodeBringUp {
 
   /** Every peer is told, before this answers, to use this node only where there is no other way; or as usual again. */
   async drain(draining: boolean): Promise<unknown> {
-    if (this.node === undefined) return { draining: false, detail: 'this node has no address yet' };
+    if (this.node === undefined) return { draining: false, detail: NO_ADDRESS };
     await this.node.speaker.setDraining(draining);
     return { draining, established: this.node.establishedPeers };
+  }
+
+  explain(asked: string): unknown {
+    return this.node === undefined ? { error: NO_ADDRESS } : explainRoute(this.node.rib, asked);
   }
 
   check(): void {

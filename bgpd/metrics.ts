@@ -6,7 +6,7 @@ import type { Metrics } from '../lib/run/status-server.ts';
 import type { Message } from './session/message.ts';
 
 export interface BgpdMetrics {
-  message(direction: 'sent' | 'received', type: Message['type']): void;
+  message(direction: 'sent' | 'received', type: Message['type'], count?: number): void;
   /** An UPDATE was treated as withdraw. */
   flawed(): void;
   malformedRecord(): void;
@@ -29,7 +29,7 @@ export function bgpdMetrics(metrics: Metrics, onSessionChange: () => void): Bgpd
   const served = metrics.gauge('feed_routes', 'Prefixes served in the route feed');
   const originated = metrics.gauge('originated_prefixes', 'Prefixes that start on this node');
   return {
-    message: (direction, type) => messages.inc({ direction, type }),
+    message: (direction, type, count = 1) => messages.inc({ direction, type }, count),
     flawed: () => flaws.inc(),
     malformedRecord: () => malformed.inc(),
     sessionEnded: () => ended.inc(),

@@ -4,7 +4,7 @@
 import type { Cause } from '../lib/feed/feed.ts';
 import type { FeedTable } from '../lib/feed/feed-table.ts';
 import type { FeedChange, FeedView } from '../lib/feed/feed-view.ts';
-import { type Address, familyOf } from '../lib/net/address.ts';
+import type { Address } from '../lib/net/address.ts';
 import type { Registry } from '../lib/registry/registry.ts';
 import { type Clock, pause } from '../lib/run/clock.ts';
 import { EXIT, ExitError, errorText } from '../lib/run/exit.ts';
@@ -14,12 +14,13 @@ import type { StartBfdThread } from './bfd/liveness.ts';
 import { PeerWatch, type WatchedPeer } from './bfd/peer-watch.ts';
 import { Causes } from './causes.ts';
 import type { BgpdConfig } from './config.ts';
-import { openOf, recordOf } from './identity.ts';
+import { openOf, recordOf, routerIdOf } from './identity.ts';
 import { Mesh } from './mesh/mesh.ts';
 import type { NodeRecord } from './mesh/node-record.ts';
 import { Registration } from './mesh/registration.ts';
 import { sessionsWanted } from './mesh/sessions-wanted.ts';
 import { type BgpdMetrics, bgpdMetrics } from './metrics.ts';
+import { NextHopWatch, nextHopSocketPath } from './next-hop-watch.ts';
 import type { PeerRecord } from './peer-set.ts';
 import { dynamicPeer, importChanges, PeeringFile } from './peering.ts';
 import { NO_PEERING, type Peering } from './peering-file.ts';
@@ -29,8 +30,8 @@ import { RibFeed } from './rib-feed.ts';
 import { notification } from './session/notification.ts';
 import type { Exchange } from './session/route-exchange.ts';
 import { Speaker } from './speaker.ts';
-import { StaticRoutes } from './static-routes.ts';
-import { SyncGate } from './sync-gate.ts';
+import { originAttributes, StaticRoutes } from './static-routes.ts';
+import { SyncGate, unmet } from './sync-gate.ts';
 
 /** Taking back the record must not hold up the stop when etcd is away. */
 const WITHDRAW_WAIT_MS = 500;
@@ -59,6 +60,7 @@ export class Node {
   readonly speaker: Speaker;
   readonly gate: SyncGate;
   readonly watch: PeerWatch;
+  readonly nextHops: NextHopWatch;
   readonly routerId: RouterId;
   #address: Address;
   #port: number;
@@ -66,6 +68,7 @@ export class Node {
   #registration: Registration | undefined;
   readonly #peering: PeeringFile;
   readonly staticRoutes: StaticRoutes;
+  #sessionsScheduled = false;
   #registered: ReadonlyMap<string, NodeRecord> = new Map();
   /** Names of nodes that have our router id. */
   #sameRouterId: readonly string[] = [];
@@ -78,7 +81,7 @@ export class Node {
     this.#port = config.listenPort;
     this.routerId = config.routerId ?? routerIdOf(address);
     this.#causes = new Causes(clock);
-    this.#metrics = bgpdMetrics(metrics, () => this.#countPeers());
+    this.#metrics = bgpdMetrics(metrics, () => this.#sessionsChanged());
     const { asn, maximumPaths, isReflector } = config;
     const clusterId = isReflector ? { clusterId: config.clusterId ?? this.routerId } : {};
     this.rib = new Rib({ asn, routerId: this.routerId, maximumPaths, ...clusterId }, address);
@@ -88,6 +91,7 @@ export class Node {
       table,
       causes: this.#causes,
       address: () => this.#address,
+      origin: () => originAttributes(this.#peering.current.leases),
       onPublished: () => {
         this.#metrics.routes(this.rib.size, table.routeCount, this.rib.originated);
         this.staticRoutes.tableChanged();
@@ -119,10 +123,7 @@ export class Node {
       log: context.log,
       metrics: this.#metrics,
       keepsAfterCrash: config.gracefulRestartFor === 'any',
-      onSessions: () => {
-        this.watch.follow();
-        this.gate.check();
-      },
+      onSessions: () => this.#sessionsChanged(),
       // A reflector's table is that of its clients too; its own END-OF-RIB must not wait for theirs otherwise.
       isComplete: () => (config.isReflector ? this.gate.opened : options.feedInSync()),
     });
@@ -134,6 +135,12 @@ export class Node {
       peers: () => this.#watchedPeers(),
       end: (name, kind, detail, detectedUnixUs) => this.speaker.lost(name, kind, detail, detectedUnixUs),
       dial: (name) => this.speaker.peers.members.get(name)?.peer.hurry(),
+    });
+    this.nextHops = new NextHopWatch({
+      socketPath: nextHopSocketPath(config.runFolder),
+      clock,
+      log: context.log,
+      changed: (...change) => this.#nextHopChanged(...change),
     });
     this.gate = this.#syncGate();
   }
@@ -167,6 +174,8 @@ export class Node {
 
   /** Listens, then registers and follows the registry. Rejects with `ExitError` where it cannot listen. */
   async start(): Promise<void> {
+    this.nextHops.follow(this.#options.view.groups.values());
+    this.nextHops.start();
     this.#ribFeed.followAll();
     await this.#listen();
     this.#repeer(this.#peering.current, NO_PEERING);
@@ -184,6 +193,7 @@ export class Node {
 
   /** Follows one change of flanneld's feed. */
   follow(change: FeedChange, cause: Cause | undefined): void {
+    if (change.groups.length > 0) this.nextHops.follow(this.#options.view.groups.values());
     this.#ribFeed.follow(change, cause);
     this.speaker.wakePeers();
     this.checkSync();
@@ -216,6 +226,7 @@ export class Node {
     const { node, gracefulRestartSeconds } = this.#options.config;
     const leaves = gracefulRestartSeconds === 0 || this.rib.draining;
     this.gate.stop();
+    this.nextHops.close();
     this.#peering.close();
     this.speaker.stop(
       leaves
@@ -258,9 +269,7 @@ export class Node {
     this.#sameRouterId = same.map(({ name }) => name);
     this.#registered = nodes;
     this.#setPeers();
-    this.watch.follow();
-    this.#countPeers();
-    this.gate.check();
+    this.#sessionsChanged();
   }
 
   /** The peers of the registry and those of the file, which wins where both have a name. */
@@ -278,10 +287,17 @@ export class Node {
     this.speaker
       .setPolicies(now.policies, importChanges(now, before))
       .catch((error: unknown) => this.#options.context.fail(error));
+    if (JSON.stringify(now.leases) !== JSON.stringify(before.leases)) this.#ribFeed.followAll();
     this.#setPeers();
     this.speaker.peers.enforce([...now.peers, ...before.peers].map(({ name }) => name));
     this.staticRoutes.setFile(now.routes);
     this.gate.check();
+  }
+
+  #nextHopChanged(endpoint: Address, reason: string | undefined, detectedUnixUs: bigint): void {
+    const cause = this.#causes.make('next-hop-changed', detectedUnixUs);
+    this.#ribFeed.publish(this.rib.setUnreachable(endpoint, reason, cause), cause);
+    this.speaker.wakePeers();
   }
 
   #record(): NodeRecord {
@@ -305,7 +321,10 @@ export class Node {
       waitMs: config.syncWaitMs,
       feedInSync,
       registryListed: () => registry === undefined || (this.#mesh?.status().state ?? 'connecting') !== 'connecting',
-      unsynced: () => [...this.speaker.unsynced(), ...this.#unmet()],
+      unsynced: () => [
+        ...this.speaker.unsynced(),
+        ...(registry === undefined ? [] : unmet(this.#options.view.groups.values(), this.#registered.values())),
+      ],
       open: (missing) => {
         this.speaker.setOpen(openOf(config, this.routerId, false));
         if (missing.length > 0) context.log.warn({ peers: missing }, 'in sync without the routes of some peers');
@@ -316,26 +335,19 @@ export class Node {
     });
   }
 
-  /** Nodes that have a lease, by flanneld's feed, and are not registered: bgpd may be about to start there too. */
-  #unmet(): readonly string[] {
-    if (this.#options.registry === undefined) return [];
-    const met = new Set([...this.#registered.values()].map(({ address }) => address));
-    const others = [...this.#options.view.groups.values()].filter(({ local }) => !local);
-    return others.flatMap(({ endpoint, node }) =>
-      endpoint === undefined || met.has(endpoint) ? [] : [node || endpoint],
-    );
-  }
-
   get establishedPeers(): number {
     return [...this.speaker.peers.members.values()].filter(({ peer }) => peer.established).length;
   }
 
-  #countPeers(): void {
-    this.#metrics.peers(this.speaker.peers.members.size, this.establishedPeers);
+  /** Sessions came up or ended, any number of them: one look at all peers. */
+  #sessionsChanged(): void {
+    if (this.#sessionsScheduled) return;
+    this.#sessionsScheduled = true;
+    setImmediate(() => {
+      this.#sessionsScheduled = false;
+      this.watch.follow();
+      this.gate.check();
+      this.#metrics.peers(this.speaker.peers.members.size, this.establishedPeers);
+    });
   }
-}
-
-function routerIdOf(address: Address): RouterId {
-  if (familyOf(address) === 4) return address;
-  throw new ExitError(EXIT.usage, `bgpd: --router-id is needed: the underlay address ${address} is not IPv4`);
 }

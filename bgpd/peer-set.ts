@@ -7,21 +7,12 @@ import type { Address } from '../lib/net/address.ts';
 import type { Clock } from '../lib/run/clock.ts';
 import type { Logger } from '../lib/run/log.ts';
 import type { NodeRecord } from './mesh/node-record.ts';
+import type { PrefixLimit } from './prefix-limit.ts';
 import type { Accept, Connection, ConnectionListener, Dialler } from './session/connection.ts';
 import type { Open } from './session/message.ts';
 import { type Notification, notification } from './session/notification.ts';
 import { Peer, type PeerOwner } from './session/peer.ts';
 import { SESSION_TIMES, type SessionTimes } from './session/session-state.ts';
-
-/** What a peer may announce at most, and what happens beyond. */
-export interface PrefixLimit {
-  readonly max: number;
-  /** A warning is logged from this part of it on. */
-  readonly warnPercent: number;
-  /** `warn`: nothing but that. `block`: what is new is refused. `restart`: the session ends and stays so for a while. */
-  readonly action: 'warn' | 'block' | 'restart';
-  readonly restartSeconds: number;
-}
 
 /** A peer to hold a session with: a registered node, or one of the configuration. */
 export interface PeerRecord extends Omit<NodeRecord, 'routerId'> {
@@ -46,7 +37,7 @@ export interface PeerSetOptions {
   /** Routes of a peer outlive its session: it is not forgotten yet. */
   readonly isKept?: (name: string) => boolean;
   /** The peer that an unknown node becomes that comes from this address; `undefined` refuses it. */
-  readonly dynamic?: (open: Open, remote: Address, members: Iterable<Member>) => PeerRecord | undefined;
+  readonly dynamic?: (open: Open, remote: Address, members: ReadonlyMap<string, Member>) => PeerRecord | undefined;
   /** A peer is no more: its session ended before. */
   readonly removed: (name: string) => void;
   readonly times?: SessionTimes;
@@ -116,7 +107,7 @@ export class PeerSet {
     if (member !== undefined && this.#isOutdated(member)) this.#replace(open.node, member);
     if (!this.#members.has(open.node)) {
       const { remote } = connection;
-      const record = remote && this.#options.dynamic?.(open, remote, this.#members.values());
+      const record = remote && this.#options.dynamic?.(open, remote, this.#members);
       if (record === undefined) return notification('connectionRejected', `node ${open.node} is not registered`);
       this.#add(record, undefined);
     }
@@ -188,9 +179,15 @@ export class PeerSet {
     return this.#disabled.has(name);
   }
 
-  /** Something to send may have come up for any of them. */
-  wake(hasUpdates: (name: string) => boolean): void {
-    for (const [name, { peer }] of this.#members) if (peer.established && hasUpdates(name)) peer.wake();
+  /** Something to send may have come up for any of them. Gives for how many it has. */
+  wake(hasUpdates: (name: string) => boolean): number {
+    let woken = 0;
+    for (const [name, { peer }] of this.#members) {
+      if (!peer.established || !hasUpdates(name)) continue;
+      peer.wake();
+      woken++;
+    }
+    return woken;
   }
 
   /** Ends every session, telling each peer why. */

@@ -7,7 +7,9 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { parseAddress } from '../lib/net/address.ts';
 import { type Prefix, parsePrefix, prefixFamily, prefixLength } from '../lib/net/prefix.ts';
-import type { PeerRecord, PrefixLimit } from './peer-set.ts';
+import type { PeerRecord } from './peer-set.ts';
+import type { PrefixLimit } from './prefix-limit.ts';
+import { WEIGHT_MAX } from './rib/attributes.ts';
 import type { Policy, PrefixRange } from './rib/policy.ts';
 import type { GroupPolicies } from './rib/rib-peer.ts';
 
@@ -24,11 +26,16 @@ export interface DynamicRange {
   readonly prefixLimit?: PrefixLimit;
 }
 
-export interface StaticRoute {
-  readonly prefix: Prefix;
+/** What routes that start here are announced with. */
+export interface OriginAttributes {
   readonly communities: readonly number[];
   readonly localPref?: number;
   readonly med?: number;
+  readonly weight?: number;
+}
+
+export interface StaticRoute extends OriginAttributes {
+  readonly prefix: Prefix;
   /** Only while a longer prefix within it is known. */
   readonly isAggregate: boolean;
 }
@@ -50,6 +57,8 @@ export interface Peering {
   readonly definitions: readonly Policy[];
   readonly sets: NamedSets;
   readonly meshLimit: PrefixLimit | undefined;
+  /** For what flanneld's feed says starts here. */
+  readonly leases: OriginAttributes;
   readonly routes: readonly StaticRoute[];
 }
 
@@ -60,6 +69,7 @@ export const NO_PEERING: Peering = {
   definitions: [],
   sets: { prefixes: {}, communities: {}, largeCommunities: {}, neighbours: {} },
   meshLimit: undefined,
+  leases: { communities: [] },
   routes: [],
 };
 
@@ -69,6 +79,7 @@ const uint32 = z.int().min(0).max(0xffff_ffff);
 const asn = z.int().min(1).max(0xffff_fffe);
 const community = z.string().transform(parsedBy(parseCommunity, 'is no community such as 64512:100'));
 const largeCommunity = z.string().regex(/^\d+:\d+:\d+$/, 'is no large community such as 64512:1:2');
+const weight = z.int().min(1).max(WEIGHT_MAX);
 const range = z.string().transform(parsedBy(parseRange, 'is no prefix such as 10.0.0.0/8 or 10.0.0.0/8 16-24'));
 const name = z.string().min(1).max(253);
 const prefixLimit = z.strictObject({
@@ -108,6 +119,7 @@ const statement = z.strictObject({
       localPref: uint32.exactOptional(),
       med: uint32.exactOptional(),
       nextHop: address.exactOptional(),
+      weight: weight.exactOptional(),
       addCommunities: z.array(community).exactOptional(),
       removeCommunities: z.array(community).exactOptional(),
       addLargeCommunities: z.array(largeCommunity).exactOptional(),
@@ -118,12 +130,14 @@ const statement = z.strictObject({
   action: z.enum(['accept', 'reject', 'next']).default('next'),
 });
 
-const route = z.strictObject({
-  prefix: prefixText,
+const origin = z.strictObject({
   communities: z.array(community).default([]),
   localPref: uint32.exactOptional(),
   med: uint32.exactOptional(),
+  weight: weight.exactOptional(),
 });
+
+const route = origin.extend({ prefix: prefixText });
 
 const file = z.strictObject({
   peers: z
@@ -165,6 +179,7 @@ const file = z.strictObject({
   policies: z
     .record(name, z.strictObject({ statements: z.array(statement), otherwise: z.enum(['accept', 'reject']) }))
     .default({}),
+  leases: origin.prefault({}),
   routes: z.array(route).default([]),
   aggregates: z.array(route).default([]),
 });
@@ -240,6 +255,7 @@ function peeringOf(data: File, ownAsn: number): Peering {
     definitions: Object.keys(data.policies).flatMap((key) => policyOf(key) ?? []),
     sets: data.sets,
     meshLimit: groupOf(MESH_GROUP).prefixLimit,
+    leases: data.leases,
     routes: [
       ...data.routes.map((each) => ({ ...each, isAggregate: false })),
       ...data.aggregates.map((each) => ({ ...each, isAggregate: true })),

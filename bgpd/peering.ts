@@ -5,7 +5,7 @@
 
 import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import type { Address } from '../lib/net/address.ts';
-import { prefixContains } from '../lib/net/prefix.ts';
+import { type Prefix, prefixContains } from '../lib/net/prefix.ts';
 import { EXIT, ExitError, errorText } from '../lib/run/exit.ts';
 import type { Logger } from '../lib/run/log.ts';
 import type { Member, PeerRecord } from './peer-set.ts';
@@ -80,15 +80,20 @@ export function dynamicPeer(
   { dynamic }: Peering,
   open: Open,
   remote: Address,
-  members: Iterable<Member>,
+  members: ReadonlyMap<string, Member>,
 ): PeerRecord | undefined {
   const found = dynamic.find(({ range, asn }) => prefixContains(range, remote) && asn === open.asn);
   if (found === undefined) return undefined;
   const { range, limit, ...common } = found;
-  let count = 0;
-  for (const { record } of members) if (record.isPassive && prefixContains(range, record.address)) count++;
-  if (count >= limit) return undefined;
+  if (members.size >= limit && countWithin(range, members) >= limit) return undefined;
   return { ...common, name: open.node, address: remote, port: 0, isPassive: true };
+}
+
+/** Peers that came from a range. */
+function countWithin(range: Prefix, members: ReadonlyMap<string, Member>): number {
+  let count = 0;
+  for (const { record } of members.values()) if (record.isPassive && prefixContains(range, record.address)) count++;
+  return count;
 }
 
 /** Groups of which the import policy is another. */

@@ -10,6 +10,7 @@ import type { Address } from '../lib/net/address.ts';
 import type { Prefix } from '../lib/net/prefix.ts';
 import type { Causes } from './causes.ts';
 import { LocalPods } from './local-pods.ts';
+import type { Attributes } from './rib/attributes.ts';
 import type { Rib } from './rib/rib.ts';
 
 export interface RibFeedOptions {
@@ -19,6 +20,8 @@ export interface RibFeedOptions {
   readonly causes: Causes;
   /** NEXT_HOP of local routes whose group has no endpoint. */
   readonly address: () => Address;
+  /** What local routes are announced with; absent: the least that is valid. */
+  readonly origin?: () => Partial<Attributes>;
   /** The feed or what is originated may have changed. */
   readonly onPublished: () => void;
 }
@@ -113,7 +116,8 @@ export class RibFeed {
     }
     // Most of these never started here; to take back what is not there does nothing.
     if (gone.length > 0 && rib.originated > 0) this.publish(rib.withdrawLocal(gone, cause), cause);
-    for (const [nextHop, ofNextHop] of local) this.publish(rib.originate(nextHop, ofNextHop, cause), cause);
+    for (const [nextHop, ofNextHop] of local)
+      this.publish(rib.originate(nextHop, ofNextHop, cause, this.#options.origin?.()), cause);
   }
 
   /** The endpoint is what other nodes' flannelds know this node by: only that resolves there. */

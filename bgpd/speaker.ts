@@ -10,8 +10,10 @@ import type { Clock } from '../lib/run/clock.ts';
 import type { Logger } from '../lib/run/log.ts';
 import { type Causes, type FaultKind, faultOf } from './causes.ts';
 import type { BgpdMetrics } from './metrics.ts';
+import { nextMessages } from './outgoing.ts';
 import { newPeerMemory, type PeerMemory } from './peer-memory.ts';
-import { type PeerRecord, PeerSet, type PeerSetOptions, type PrefixLimit } from './peer-set.ts';
+import { type PeerRecord, PeerSet, type PeerSetOptions } from './peer-set.ts';
+import { lookAtLimit, type PrefixLimit } from './prefix-limit.ts';
 import type { Rib } from './rib/rib.ts';
 import type { GroupPolicies } from './rib/rib-peer.ts';
 import type { RibFeed } from './rib-feed.ts';
@@ -21,8 +23,8 @@ import { type Notification, notification } from './session/notification.ts';
 import type { PeerOwner } from './session/peer.ts';
 import { keptAfter, StaleRoutes } from './stale-routes.ts';
 
-/** Prefixes in one UPDATE: at most 70 kB, packed in a few milliseconds. */
-export const UPDATE_PREFIXES_MAX = 4_096;
+/** Peers told something, for each millisecond of pause before the next round (RFC 4271 section 9.2.1.1 has a fixed time). */
+const PEERS_PER_MS = 10;
 
 export interface SpeakerOptions {
   /** What this node sends. */
@@ -52,12 +54,17 @@ export class Speaker {
   readonly #stale: StaleRoutes;
   #open: Open;
   #wakeScheduled = false;
+  #nextWakeMs = 0;
 
   constructor(options: SpeakerOptions) {
     const { open, dialler, clock, log, random = Math.random } = options;
     this.#options = options;
     this.#open = open;
-    this.#stale = new StaleRoutes({ clock, drop: (name, families, why) => this.#dropStale(name, families, why) });
+    this.#stale = new StaleRoutes({
+      clock,
+      drop: (name, families, why) => this.#dropStale(name, families, why),
+      keepLong: (name, families) => this.#keepLong(name, families),
+    });
     this.peers = new PeerSet({
       open,
       dialler,
@@ -97,6 +104,11 @@ export class Speaker {
   /** Whether routes of this peer are kept, as `staleFamilies` says. */
   keepsStale(name: string): boolean {
     return this.#stale.families(name).length > 0;
+  }
+
+  /** Of these, the ones whose routes are long-lived stale (RFC 9494). */
+  longLivedFamilies(name: string): readonly Family[] {
+    return this.#stale.longLived(name);
   }
 
   /** What to say of this node from the next OPEN on. */
@@ -171,16 +183,20 @@ export class Speaker {
     memory.downCause = undefined;
   }
 
-  /** Gives every peer what is due to it, soon: the turn in which the own feed is sent, and the one that writes it, are first. */
+  /** Gives every peer what is due to it, in one round: in the next turn of the event loop, or after a pause. */
   wakePeers(): void {
     if (this.#wakeScheduled) return;
     this.#wakeScheduled = true;
+    const { clock, rib } = this.#options;
     const wake = (): void => {
       this.#wakeScheduled = false;
-      this.peers.wake((name) => this.#options.rib.hasUpdates(name));
+      const woken = this.peers.wake((name) => rib.hasUpdates(name));
+      this.#nextWakeMs = clock.monotonicMs() + woken / PEERS_PER_MS;
     };
-    const { clock } = this.#options;
-    clock.nextTurn(() => clock.nextTurn(wake));
+    const pauseMs = this.#nextWakeMs - clock.monotonicMs();
+    // The turn in which the own feed is sent, and the one that writes it, are first.
+    if (pauseMs < 1) clock.nextTurn(() => clock.nextTurn(wake));
+    else clock.after(pauseMs, wake);
   }
 
   /** Long work, a slice a turn, so that keepalives are sent in between. */
@@ -205,8 +221,8 @@ export class Speaker {
       up: (open) => this.#up(record, memory, open),
       down: (reason, why) => this.#down(name, memory, reason, why),
       received: (message, flaw) => this.#received(record, memory, message, flaw),
-      pull: () => this.#pull(name, memory),
-      sent: (type) => metrics.message('sent', type),
+      pull: () => nextMessages(this.#options.rib, name, memory, this.#options.isComplete()),
+      sent: (type, count) => metrics.message('sent', type, count),
       failed: (reason) => log.debug({ peer: name, reason }, 'attempt failed'),
       stateChanged: () => metrics.sessionChanged(),
     };
@@ -230,7 +246,8 @@ export class Speaker {
     memory.refreshing.clear();
     const kind = asn === this.#open.asn ? 'ibgp' : 'ebgp';
     const maxPrefixes = prefixLimit?.action === 'block' ? { maxPrefixes: prefixLimit.max } : {};
-    rib.peerUp({ name, kind, asn, routerId, address, families, client, group, ...maxPrefixes });
+    const longLived = capabilities.longLived !== undefined && capabilities.gracefulRestart !== undefined;
+    rib.peerUp({ name, kind, asn, routerId, address, families, client, longLived, group, ...maxPrefixes });
     this.#stale.back(name, open);
     log.info({ peer: name, address, asn }, 'session established');
     this.#options.onSessions();
@@ -241,8 +258,9 @@ export class Speaker {
     const { rib, ribFeed, causes, log, metrics } = this.#options;
     const cause = memory.downCause ?? causes.make(faultOf(whyDown));
     const kept = keptAfter(this.#open, memory.open, whyDown, this.#options.keepsAfterCrash);
-    ribFeed.publish(rib.peerDown(name, cause, kept.families), cause);
-    this.#stale.keep(name, kept.families, kept.seconds);
+    const long = this.#stale.longLived(name).filter((family) => kept.families.includes(family));
+    ribFeed.publish(rib.peerDown(name, cause, kept.families, long), cause);
+    this.#stale.keep(name, kept);
     memory.owed = new Set();
     memory.open = undefined;
     metrics.sessionEnded();
@@ -263,6 +281,14 @@ export class Speaker {
     this.#options.clock.nextTurn(() => this.peers.settle(name));
   }
 
+  #keepLong(name: string, families: readonly Family[]): void {
+    const { rib, ribFeed, causes, log } = this.#options;
+    const cause = causes.make('kept-long');
+    ribFeed.publish(rib.keepLong(name, families, cause), cause);
+    log.info({ peer: name, families, cause: cause.id }, 'stale routes are kept for long, as the last choice');
+    this.wakePeers();
+  }
+
   #received(record: PeerRecord, memory: PeerMemory, message: Message, flaw: string | undefined): void {
     const { rib, ribFeed, causes, metrics } = this.#options;
     const { name } = record;
@@ -276,7 +302,7 @@ export class Speaker {
         const { events, refused } = rib.receive(name, message.update, cause);
         ribFeed.publish(events, cause);
         if (refused !== undefined) this.#flawed(name, memory, refused);
-        if (record.prefixLimit !== undefined) this.#checkLimit(record, record.prefixLimit, memory);
+        if (record.prefixLimit !== undefined) this.#checkLimit(name, record.prefixLimit, memory);
         this.wakePeers();
         break;
       }
@@ -312,34 +338,17 @@ export class Speaker {
     this.wakePeers();
   }
 
-  #checkLimit({ name }: PeerRecord, limit: PrefixLimit, memory: PeerMemory): void {
+  #checkLimit(name: string, limit: PrefixLimit, memory: PeerMemory): void {
     const received = this.#options.rib.counts(name)?.received ?? 0;
-    const { max, warnPercent, action } = limit;
-    if (received * 100 >= max * warnPercent && !memory.limitWarned) {
+    const { isNear, end } = lookAtLimit(limit, received);
+    if (isNear && !memory.limitWarned) {
       memory.limitWarned = true;
+      const { max, action } = limit;
       this.#options.log.warn({ peer: name, received, max, action }, 'the prefix limit of a peer is near or reached');
     }
-    if (received <= max || action !== 'restart') return;
-    const why = notification('prefixLimitReached', `${received} prefixes: at most ${max}`);
     // Later, for the peer is still in the middle of receiving.
-    this.#options.clock.nextTurn(() => this.peers.restart(name, why, limit.restartSeconds * 1_000));
-  }
-
-  /** The next messages for a peer. END-OF-RIB waits until what this node announces is complete (RFC 4724 section 4.1). */
-  #pull(name: string, memory: PeerMemory): readonly Message[] | undefined {
-    const { rib, isComplete } = this.#options;
-    const messages = memory.first.splice(0);
-    const next = rib.nextUpdates(name, UPDATE_PREFIXES_MAX);
-    for (const update of next?.updates ?? []) messages.push({ type: 'update', update });
-    for (const family of next?.endOfRib ?? []) {
-      if (memory.refreshing.delete(family)) messages.push({ type: 'route-refresh', family, kind: 'end' });
-      else memory.endOfRibDue.add(family);
-    }
-    if (isComplete()) {
-      for (const family of memory.endOfRibDue) messages.push({ type: 'end-of-rib', family });
-      memory.endOfRibDue.clear();
-    }
-    return messages.length === 0 && next === undefined ? undefined : messages;
+    if (end === undefined) return;
+    this.#options.clock.nextTurn(() => this.peers.restart(name, end, limit.restartSeconds * 1_000));
   }
 
   #flawed(name: string, memory: PeerMemory, flaw: string): void {

@@ -9,7 +9,7 @@ import type { FeedEvent } from '../lib/feed/feed.ts';
 import type { Address } from '../lib/net/address.ts';
 import { type Prefix, prefixAddress, prefixContains, prefixFamily, prefixLength } from '../lib/net/prefix.ts';
 import type { Clock } from '../lib/run/clock.ts';
-import type { StaticRoute } from './peering-file.ts';
+import type { OriginAttributes, StaticRoute } from './peering-file.ts';
 import type { Attributes } from './rib/attributes.ts';
 import type { Rib } from './rib/rib.ts';
 
@@ -63,7 +63,7 @@ export class StaticRoutes {
 
   /** The address of this node is another now. */
   moved(): void {
-    for (const route of this.#active) this.#originate(route.prefix, routeAttributes(route));
+    for (const route of this.#active) this.#originate(route.prefix, originAttributes(route));
     for (const [prefix, attributes] of this.#added) this.#originate(prefix, attributes);
   }
 
@@ -96,7 +96,7 @@ export class StaticRoutes {
     const gone = before.filter(({ prefix }) => !kept.has(prefix)).map(({ prefix }) => prefix);
     if (gone.length > 0) publish(rib.withdrawLocal(gone, undefined));
     const fresh = now.filter((route) => !before.includes(route));
-    for (const route of fresh) this.#originate(route.prefix, routeAttributes(route));
+    for (const route of fresh) this.#originate(route.prefix, originAttributes(route));
     if (fresh.length > 0 || gone.length > 0) changed();
   }
 
@@ -123,12 +123,13 @@ export function activeRoutes(routes: readonly StaticRoute[], known: Iterable<Pre
   return routes.filter((route) => active.has(route));
 }
 
-/** Attributes that a route sets. */
-export function routeAttributes({ communities, localPref, med }: StaticRoute): Partial<Attributes> {
+/** The attributes that they set. */
+export function originAttributes({ communities, localPref, med, weight }: OriginAttributes): Partial<Attributes> {
   return {
     communities: [...new Set(communities)].sort((a, b) => a - b),
     ...(localPref !== undefined && { localPref }),
     ...(med !== undefined && { med }),
+    ...(weight !== undefined && { weight }),
   };
 }
 

@@ -1,22 +1,17 @@
 // What bgpd says of itself: readiness checks and /status.
 //
-// Routes are shown up to a bound: the whole table is asked for in slices elsewhere, never in one answer.
+// Routes are shown up to a bound: the whole table is asked for elsewhere (route-list.ts), never here.
 
 import type { FeedClientStatus } from '../lib/feed/feed-client.ts';
 import type { FeedServerStatus } from '../lib/feed/feed-server.ts';
-import type { Prefix } from '../lib/net/prefix.ts';
 import type { ReadinessCheck } from '../lib/run/status-server.ts';
 import type { GobgpServerStatus } from './gobgp/server.ts';
 import type { Node } from './node.ts';
-import type { StepName } from './rib/decision.ts';
-import type { Rib } from './rib/rib.ts';
+import { firstRoutes } from './route-list.ts';
 import type { TlsFiles } from './session/exchange-tls.ts';
 
 /** Routes listed in /status. */
 const ROUTES_SHOWN = 1_000;
-
-/** Routes listed between two turns of the event loop. */
-const LIST_SLICE = 1_000;
 
 export interface StatusInput {
   readonly name: string;
@@ -67,9 +62,10 @@ export function bgpdStatus({ name, asn, tls, node, flanneld, served, gobgp }: St
     routerId: node.routerId,
     registry: node.mesh(),
     registration: node.registration(),
+    nextHops: node.nextHops.status(),
     bfd: node.watch.status ?? { state: 'off' },
     peers: peersStatus(node),
-    routes: routesStatus(node.rib),
+    routes: firstRoutes(node.rib, ROUTES_SHOWN),
   };
 }
 
@@ -109,6 +105,7 @@ function peersStatus(node: Node): readonly unknown[] {
       routesReceived: counts?.received ?? 0,
       routesAdvertised: counts?.advertised ?? 0,
       staleFamilies: node.speaker.staleFamilies(name),
+      longLivedFamilies: node.speaker.longLivedFamilies(name),
       updatesFlawed: flaws.count,
       ...(flaws.last !== undefined && { lastFlaw: flaws.last }),
       bfd: node.speaker.peers.offersBfd(name)
@@ -120,45 +117,4 @@ function peersStatus(node: Node): readonly unknown[] {
 
 function timeText(unixUs: bigint): string {
   return new Date(Number(unixUs / 1000n)).toISOString();
-}
-
-/** Every route, as in /status. Made in slices: keepalives are sent in between. */
-export async function listRoutes(rib: Rib): Promise<readonly unknown[]> {
-  const list: unknown[] = [];
-  // The prefixes as they are now: the table may change between two slices.
-  const prefixes = [...rib.prefixes()];
-  for (const [i, prefix] of prefixes.entries()) {
-    const entry = routeEntry(rib, prefix);
-    if (entry !== undefined) list.push(entry);
-    if (i % LIST_SLICE === LIST_SLICE - 1) await new Promise((resolve) => setImmediate(resolve));
-  }
-  return list;
-}
-
-function routeEntry(rib: Rib, prefix: Prefix): unknown {
-  const explanation = rib.explain(prefix);
-  if (explanation === undefined) return undefined;
-  const { best, multipath } = explanation.decision;
-  return {
-    prefix,
-    best: best === undefined ? null : { from: best.source.peer || 'this node', nextHop: best.attributes.nextHop },
-    nextHops: multipath.map((path) => path.attributes.nextHop),
-    candidates: explanation.verdicts.length,
-    reason: reasonOf(best !== undefined, explanation.decidedBy),
-  };
-}
-
-function routesStatus(rib: Rib): unknown {
-  const shown: unknown[] = [];
-  for (const prefix of rib.prefixes()) {
-    if (shown.length === ROUTES_SHOWN) break;
-    const entry = routeEntry(rib, prefix);
-    if (entry !== undefined) shown.push(entry);
-  }
-  return { count: rib.size, attributeSets: rib.attributeSets, shown: shown.length, list: shown };
-}
-
-function reasonOf(hasBest: boolean, decidedBy: StepName | undefined): string {
-  if (!hasBest) return 'no next hop is reachable';
-  return decidedBy ?? 'only path';
 }

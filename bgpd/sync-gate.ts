@@ -4,7 +4,9 @@
 // a bounded time has passed since the first two held. A peer that is dead delays it by that time at most, and an etcd that
 // is away for as long as it is away: saying "that is all" without knowing would empty the kernel's table.
 
+import type { FeedGroup } from '../lib/feed/feed.ts';
 import type { Clock } from '../lib/run/clock.ts';
+import type { NodeRecord } from './mesh/node-record.ts';
 
 export interface SyncGateOptions {
   readonly clock: Clock;
@@ -67,4 +69,12 @@ export class SyncGate {
   stop(): void {
     this.#cancelTimer?.();
   }
+}
+
+/** Nodes that have a lease, by flanneld's feed, and are not registered: bgpd may be about to start there too. */
+export function unmet(groups: Iterable<FeedGroup>, registered: Iterable<NodeRecord>): readonly string[] {
+  const met = new Set([...registered].map(({ address }) => address));
+  return [...groups].flatMap(({ local, endpoint, node }) =>
+    local || endpoint === undefined || met.has(endpoint) ? [] : [node || endpoint],
+  );
 }

@@ -12,9 +12,14 @@ export type Origin = (typeof ORIGINS)[number];
 /** RFC 4271 section 9.1.1 leaves the default to the implementation; 100 is what every other one uses. */
 export const DEFAULT_LOCAL_PREF = 100;
 
-/** Well-known communities (RFC 1997, RFC 8326). */
+/** Largest weight of a path: that of a next hop in the kernel. */
+export const WEIGHT_MAX = 256;
+
+/** Well-known communities (RFC 1997, RFC 8326, RFC 9494 section 5). */
 export const COMMUNITY = {
   gracefulShutdown: 0xffff0000,
+  longLivedStale: 0xffff0006,
+  noLongLived: 0xffff0007,
   noExport: 0xffffff01,
   noAdvertise: 0xffffff02,
   noExportSubconfed: 0xffffff03,
@@ -40,6 +45,8 @@ export interface Attributes {
   readonly communities: readonly number[];
   /** `64512:1:2`; ascending as text. */
   readonly largeCommunities: readonly string[];
+  /** Share of the traffic among equal paths, 1 to `WEIGHT_MAX`; it stays inside the AS. */
+  readonly weight?: number;
 }
 
 /** The attributes of a route that starts on this node (RFC 4271 section 9.2.1.2 leaves them to us: the least that is valid). */
@@ -50,6 +57,17 @@ export function localAttributes(nextHop: Address): Attributes {
 /** AS that sent the route to ours; 0 where it comes from inside (RFC 4271 section 9.1.2.2 c). */
 export function neighbourAs(attributes: Attributes): number {
   return attributes.asPath[0] ?? 0;
+}
+
+/** The same with one more community. */
+export function withCommunity(attributes: Attributes, community: number): Attributes {
+  const communities = [...new Set([...attributes.communities, community])].sort((a, b) => a - b);
+  return { ...attributes, communities };
+}
+
+/** Its sender went away long ago, or passed it on from one that did (RFC 9494 section 4.3). */
+export function isLongLivedStale({ communities }: Attributes): boolean {
+  return communities.includes(COMMUNITY.longLivedStale);
 }
 
 /** Text that is equal exactly where two attribute sets are equal. */
@@ -64,6 +82,7 @@ export function attributesKey(attributes: Attributes): string {
     attributes.clusterList,
     attributes.communities,
     attributes.largeCommunities,
+    attributes.weight ?? 0,
   ]);
 }
 

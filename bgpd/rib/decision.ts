@@ -6,12 +6,13 @@
 // only pick the one path that is told to peers.
 
 import { type Address, compareAddresses } from '../../lib/net/address.ts';
-import { DEFAULT_LOCAL_PREF, neighbourAs, ORIGINS, type RouterId } from './attributes.ts';
+import { DEFAULT_LOCAL_PREF, isLongLivedStale, neighbourAs, ORIGINS, type RouterId } from './attributes.ts';
 import type { Path } from './path.ts';
 
 /** The steps in order. `explain` names the one at which a path lost. */
 export const STEPS = [
   'next hop reachable',
+  'not long-lived stale',
   'not stale',
   'local preference',
   'locally originated',
@@ -118,6 +119,7 @@ export function originatorOf(path: Path): RouterId {
 
 const KEEP: Readonly<Record<StepName, Keep>> = {
   'next hop reachable': (paths, context) => paths.filter((path) => context.metric(path) !== undefined),
+  'not long-lived stale': lowest((path) => (isLongLivedStale(path.attributes) ? 1 : 0)),
   'not stale': lowest((path) => (path.source.stale ? 1 : 0)),
   'local preference': lowest((path) => -localPref(path)),
   'locally originated': lowest((path) => (path.source.kind === 'local' ? 0 : 1)),

@@ -109,15 +109,23 @@ export class LocRib {
     return changes;
   }
 
-  /** Takes away every path for which `gone` holds: a decision per list; only prefixes without another path are touched one by one. */
-  removePaths(gone: (path: Path) => boolean): RibChange[] {
+  /**
+   * Replaces every path by what `change` makes of it, itself for no change, `undefined` to take it away: a decision per
+   * list; only prefixes that are left without a path are touched one by one.
+   */
+  rewritePaths(change: (path: Path) => Path | undefined): RibChange[] {
     const changes: RibChange[] = [];
     for (const list of this.#lists) {
-      const paths = list.paths.filter((path) => !gone(path));
-      if (paths.length === list.paths.length) continue;
+      const paths: Path[] = [];
+      let same = true;
       for (const path of list.paths) {
-        if (!paths.includes(path)) this.#count(path.source.peer, -list.prefixes.size);
+        const now = change(path);
+        same &&= now === path;
+        if (now === undefined) this.#count(path.source.peer, -list.prefixes.size);
+        else paths.push(now);
       }
+      if (same) continue;
+      paths.sort((a, b) => a.id - b.id);
       if (paths.length === 0) {
         changes.push({ type: 'moved', prefixes: this.#discard(list), from: list, to: undefined });
         continue;

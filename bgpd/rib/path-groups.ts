@@ -10,6 +10,7 @@
 import type { FeedEvent, FeedGroup, FeedNextHop } from '../../lib/feed/feed.ts';
 import type { Family } from '../../lib/net/address.ts';
 import type { Prefix } from '../../lib/net/prefix.ts';
+import { WEIGHT_MAX } from './attributes.ts';
 import { type Decision, type DecisionContext, decide } from './decision.ts';
 import type { PathList, RibChange } from './loc-rib.ts';
 import type { NextHopTable, Resolution } from './next-hops.ts';
@@ -204,24 +205,34 @@ function groupEvent(group: Group): FeedEvent {
 /** A set of next hops as text; the order in which the decision names equals does not matter to packets. */
 function addressesKey(paths: readonly Path[]): string {
   return paths
-    .map((path) => path.attributes.nextHop)
+    .map((path) => `${path.attributes.nextHop}*${weightAmong(paths, path)}`)
     .sort()
     .join(',');
+}
+
+/** Unequal shares need a weight on every path: where one has none, all are equal (draft-ietf-idr-link-bandwidth section 4). */
+function weightAmong(paths: readonly Path[], { attributes }: Path): number {
+  return paths.some((path) => path.attributes.weight === undefined) ? 1 : (attributes.weight ?? 1);
 }
 
 function contentOf(paths: readonly Path[], resolve: (path: Path) => Resolution | undefined): GroupContent {
   const ordered = paths.toSorted((a, b) => (a.attributes.nextHop < b.attributes.nextHop ? -1 : 1));
   const nextHops = new Map<string, FeedNextHop>();
-  const resolutions = ordered.map(resolve);
-  for (const nextHop of resolutions.flatMap((found) => found?.nextHops ?? [])) {
-    nextHops.set(`${nextHop.gateway}%${nextHop.device}`, nextHop);
+  let node = '';
+  for (const path of ordered) {
+    const found = resolve(path);
+    node = found?.node ?? '';
+    for (const nextHop of found?.nextHops ?? []) {
+      const weight = Math.min(WEIGHT_MAX, nextHop.weight * weightAmong(paths, path));
+      nextHops.set(`${nextHop.gateway}%${nextHop.device}`, { ...nextHop, weight });
+    }
   }
   const [only] = paths;
   return {
     kind: 'unicast',
     nextHops: [...nextHops.values()],
     local: false,
-    node: paths.length === 1 ? (resolutions[0]?.node ?? '') : '',
+    node: paths.length === 1 ? node : '',
     ...(paths.length === 1 && only !== undefined && { endpoint: only.attributes.nextHop }),
   };
 }

@@ -43,6 +43,7 @@ export interface Changes {
   readonly removeCommunities?: readonly number[];
   readonly addLargeCommunities?: readonly string[];
   readonly removeLargeCommunities?: readonly string[];
+  readonly weight?: number;
   readonly prepend?: { readonly asn: number; readonly times: number };
 }
 
@@ -153,7 +154,7 @@ function asPathHolds({ from, originatedIn, passes, maxLength }: AsPathCondition,
 }
 
 function change(attributes: Attributes, set: Changes): Attributes {
-  const { localPref, med, nextHop, prepend } = set;
+  const { localPref, med, nextHop, weight, prepend } = set;
   const communities = edited(attributes.communities, set.addCommunities, set.removeCommunities);
   const largeCommunities = edited(attributes.largeCommunities, set.addLargeCommunities, set.removeLargeCommunities);
   return {
@@ -163,6 +164,7 @@ function change(attributes: Attributes, set: Changes): Attributes {
     ...(localPref !== undefined && { localPref }),
     ...(med !== undefined && { med }),
     ...(nextHop !== undefined && { nextHop }),
+    ...(weight !== undefined && { weight }),
     ...(prepend !== undefined && {
       asPath: [...new Array<number>(prepend.times).fill(prepend.asn), ...attributes.asPath],
     }),

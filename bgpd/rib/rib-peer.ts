@@ -19,6 +19,8 @@ export interface RibPeer {
   readonly families: readonly Family[];
   /** A client of this reflector. */
   readonly client?: boolean;
+  /** It knows long-lived stale routes (RFC 9494). */
+  readonly longLived?: boolean;
   /** Peers of equal kind and group get the same messages; absent: the default group. */
   readonly group?: string;
   /** Routes that it may have here; what is beyond is refused. Absent: any number. */
@@ -32,7 +34,7 @@ export interface GroupPolicies {
 }
 
 /** What decides in which update group a peer is. */
-export type GroupMember = Pick<RibPeer, 'kind' | 'client' | 'group'>;
+export type GroupMember = Pick<RibPeer, 'kind' | 'client' | 'longLived' | 'group'>;
 
 /** Whether a path was learnt from this peer, in whatever session. */
 export function isFrom({ source }: Path, name: string): boolean {
@@ -45,6 +47,6 @@ export function sourceOf({ name, kind, client = false, routerId, address }: RibP
 }
 
 /** Peers of equal key are told the same. */
-export function groupKey({ kind, client = false, group = '' }: GroupMember): string {
-  return `${kind} ${client} ${group}`;
+export function groupKey({ kind, client = false, longLived = false, group = '' }: GroupMember): string {
+  return `${kind} ${client} ${longLived} ${group}`;
 }

@@ -10,17 +10,17 @@
 import type { Cause, FeedEvent, FeedGroup } from '../../lib/feed/feed.ts';
 import type { Address, Family } from '../../lib/net/address.ts';
 import { type Prefix, prefixFamily } from '../../lib/net/prefix.ts';
-import { type Attributes, FAMILIES, localAttributes } from './attributes.ts';
-import { type DecisionContext, type Explanation, explain } from './decision.ts';
-import { LocRib, type RibChange } from './loc-rib.ts';
+import { type Attributes, COMMUNITY, FAMILIES, localAttributes, withCommunity } from './attributes.ts';
+import { type Explanation, explain } from './decision.ts';
+import { FamilyRib } from './family-rib.ts';
+import type { LocRib, RibChange } from './loc-rib.ts';
 import { NextHopTable } from './next-hops.ts';
 import { LOCAL_PEER, type Path, type PathSource, PathTable } from './path.ts';
-import { PathGroups } from './path-groups.ts';
 import { judgeImport, unused } from './policy.ts';
-import { type GroupMember, type GroupPolicies, groupKey, isFrom, type RibPeer, sourceOf } from './rib-peer.ts';
+import { type GroupMember, type GroupPolicies, isFrom, type RibPeer, sourceOf } from './rib-peer.ts';
 import { importAttributes, refuseImport, type Speaker } from './route-rules.ts';
 import type { Received, Update } from './update.ts';
-import { type Cursor, type GroupRules, type PeerOutgoing, UpdateGroup } from './update-group.ts';
+import type { Cursor, GroupRules, PeerOutgoing, UpdateGroup } from './update-group.ts';
 
 /** Prefixes judged anew between two turns of the event loop. */
 const SLICE_PREFIXES = 2_048;
@@ -28,15 +28,6 @@ const SLICE_PREFIXES = 2_048;
 export interface RibSettings extends Speaker {
   /** Equal paths used at once (ECMP); 1 for none. */
   readonly maximumPaths: number;
-}
-
-/** RIBs of one family. */
-interface FamilyRib {
-  readonly locRib: LocRib;
-  readonly context: DecisionContext;
-  readonly pathGroups: PathGroups;
-  /** By `groupKey`. */
-  readonly updateGroups: Map<string, { readonly rulesOf: GroupMember; readonly group: UpdateGroup }>;
 }
 
 interface PeerState {
@@ -88,48 +79,69 @@ export class Rib {
   /** A session was established: the peer will be sent everything, from `nextUpdates`. */
   peerUp(peer: RibPeer): void {
     const sources = peer.families.map((family) => [family, sourceOf(peer)] as const);
-    const out = peer.families.map((family) => {
-      const group = this.#updateGroup(family, peer);
-      return [family, { group, cursor: group.join(peer.name) }] as const;
-    });
+    const out = peer.families.map((family) => [family, this.#family(family).join(peer)] as const);
     this.#peers.set(peer.name, { peer, sources: new Map(sources), out: new Map(out) });
   }
 
   /**
    * A session ended: its routes are gone, but for those of the families `kept`, which become stale (RFC 4724 section 4.2):
-   * used only where there is no other path. What was stale already is gone in any case.
+   * used only where there is no other path. What was stale already is gone, but in families that are `longLived`.
    */
-  peerDown(name: string, cause: Cause | undefined, kept: readonly Family[] = []): FeedEvent[] {
+  peerDown(
+    name: string,
+    cause: Cause | undefined,
+    kept: readonly Family[] = [],
+    longLived: readonly Family[] = [],
+  ): FeedEvent[] {
     const state = this.#peers.get(name);
     if (state === undefined) return [];
     this.#peers.delete(name);
-    for (const [family, { group, cursor }] of state.out) {
-      group.leave(cursor);
-      if (group.peers === 0) this.#family(family).updateGroups.delete(groupKey(state.peer));
-    }
+    for (const [family, { cursor }] of state.out) this.#family(family).leave(state.peer, cursor);
     const events = FAMILIES.flatMap((family) =>
-      this.#remove(family, (path) => isOldFor(path, state, family, kept), cause),
+      longLived.includes(family)
+        ? []
+        : this.#family(family).remove((path) => isOldFor(path, state, family, kept), cause),
     );
     for (const family of kept) {
       const source = state.sources.get(family);
       if (source === undefined) continue;
       source.stale = true;
-      const changes = this.#family(family).locRib.redecide((path) => isFrom(path, name));
-      events.push(...this.#follow(family, changes, cause));
+      const ribs = this.#family(family);
+      const changes = ribs.locRib.redecide((path) => isFrom(path, name));
+      events.push(...ribs.follow(changes, cause));
     }
     return events;
   }
 
+  /**
+   * Stale routes of a peer are kept for long, as the very last choice of everybody who may know of them; not those that
+   * forbid it (RFC 9494 section 4.2).
+   */
+  keepLong(name: string, families: readonly Family[], cause: Cause | undefined): FeedEvent[] {
+    return families.flatMap((family) => {
+      const ribs = this.#family(family);
+      const changes = ribs.locRib.rewritePaths((path) => {
+        const { source, attributes } = path;
+        if (!isFrom(path, name) || !source.stale) return path;
+        if (attributes.communities.includes(COMMUNITY.noLongLived)) return undefined;
+        return this.#paths.path(source, withCommunity(attributes, COMMUNITY.longLivedStale));
+      });
+      return ribs.follow(changes, cause);
+    });
+  }
+
   /** Stale routes of a peer are gone: it sent END-OF-RIB without them, or did not come back in time. */
   dropStale(name: string, families: readonly Family[], cause: Cause | undefined): FeedEvent[] {
-    return families.flatMap((family) => this.#remove(family, (path) => isFrom(path, name) && path.source.stale, cause));
+    return families.flatMap((family) =>
+      this.#family(family).remove((path) => isFrom(path, name) && path.source.stale, cause),
+    );
   }
 
   /** An UPDATE of an established peer, already valid as a message. */
   receive(name: string, update: Update, cause: Cause | undefined): Received {
     const state = this.#peers.get(name);
     if (!state?.out.has(update.family)) return { events: [], refused: undefined };
-    const { locRib } = this.#family(update.family);
+    const ribs = this.#family(update.family);
     const attributes = update.attributes && importAttributes(update.attributes, state.peer.kind);
     const refused = attributes === undefined ? undefined : refuseImport(attributes, state.peer, this.#settings);
     const policy = this.#policies.get(state.peer.group ?? '')?.import;
@@ -138,10 +150,10 @@ export class Rib {
         ? []
         : judgeImport(policy, state.peer.name, attributes, this.#withinLimit(state.peer, update));
     const gone = [...update.withdrawn, ...unused(update.announced, used)];
-    const events = this.#follow(update.family, locRib.replace(name, undefined, gone), cause);
+    const events = ribs.follow(ribs.locRib.replace(name, undefined, gone), cause);
     for (const { attributes: own, prefixes } of used) {
       const path = this.#paths.path(state.sources.get(update.family) as PathSource, own);
-      events.push(...this.#follow(update.family, locRib.replace(name, path, prefixes), cause));
+      events.push(...ribs.follow(ribs.locRib.replace(name, path, prefixes), cause));
     }
     return { events, refused };
   }
@@ -163,12 +175,7 @@ export class Rib {
   }
 
   *#setRules(cause: Cause | undefined): Generator<void> {
-    for (const { updateGroups } of this.#families.values()) {
-      for (const { rulesOf, group } of [...updateGroups.values()]) {
-        yield* group.setRules(this.#rules(rulesOf), SLICE_PREFIXES, cause);
-        yield;
-      }
-    }
+    for (const ribs of this.#families.values()) yield* ribs.renewRules(SLICE_PREFIXES, cause);
   }
 
   /** BoRR (RFC 7313 section 4): what the peer does not send again until `refreshEnd` is gone then. */
@@ -181,7 +188,10 @@ export class Rib {
   refreshEnd(name: string, family: Family, cause: Cause | undefined): FeedEvent[] {
     const source = this.#peers.get(name)?.sources.get(family);
     if (source === undefined) return [];
-    return this.#remove(family, (path) => isFrom(path, name) && path.source !== source && !path.source.stale, cause);
+    return this.#family(family).remove(
+      (path) => isFrom(path, name) && path.source !== source && !path.source.stale,
+      cause,
+    );
   }
 
   /** Routes that start here, of any family: packets for them end on this node. */
@@ -206,6 +216,11 @@ export class Rib {
 
   removeNextHop(groupId: number, cause: Cause | undefined): FeedEvent[] {
     return this.#redecide(this.#nextHops.remove(groupId), cause);
+  }
+
+  /** The kernel cannot reach the node at an endpoint because of this; `undefined`: it can, or nobody knows. */
+  setUnreachable(endpoint: Address, reason: string | undefined, cause: Cause | undefined): FeedEvent[] {
+    return this.#redecide(this.#nextHops.setUnreachable(endpoint, reason), cause);
   }
 
   /** Whether `nextUpdates` would give something. */
@@ -252,6 +267,11 @@ export class Rib {
     return list && explain(list.paths, context);
   }
 
+  /** Why the next hop of a path is of no use, in words; `undefined` where it is of use. */
+  whyUnreachable({ source, attributes }: Path): string | undefined {
+    return source.kind === 'local' ? undefined : this.#nextHops.problem(attributes.nextHop);
+  }
+
   /** Every known prefix, one family after the other. */
   *prefixes(): IterableIterator<Prefix> {
     for (const { locRib } of this.#families.values()) yield* locRib.prefixes();
@@ -268,31 +288,23 @@ export class Rib {
   }
 
   #familyRib(family: Family): FamilyRib {
-    const context: DecisionContext = {
+    return new FamilyRib({
+      family,
+      nextHops: this.#nextHops,
       maximumPaths: this.#settings.maximumPaths,
-      metric: ({ source, attributes }) =>
-        source.kind === 'local' || this.#nextHops.resolve(attributes.nextHop, family) !== undefined ? 0 : undefined,
-    };
-    const pathGroups = new PathGroups(family, this.#nextHops, context, () => ++this.#lastGroupId);
-    return { locRib: new LocRib(context), context, pathGroups, updateGroups: new Map() };
+      nextGroupId: () => ++this.#lastGroupId,
+      rules: (of) => this.#rules(of),
+      onChange: (changes) => this.onChange(changes),
+    });
   }
 
   #family(family: Family): FamilyRib {
     return this.#families.get(family) as FamilyRib;
   }
 
-  #updateGroup(family: Family, peer: RibPeer): UpdateGroup {
-    const { updateGroups, locRib } = this.#family(family);
-    const known = updateGroups.get(groupKey(peer));
-    if (known !== undefined) return known.group;
-    const group = new UpdateGroup(family, this.#rules(peer), locRib);
-    updateGroups.set(groupKey(peer), { rulesOf: peer, group });
-    return group;
-  }
-
-  #rules({ kind, client = false, group = '' }: GroupMember): GroupRules {
+  #rules({ kind, client = false, longLived = false, group = '' }: GroupMember): GroupRules {
     const policy = this.#policies.get(group)?.export;
-    return { kind, client, speaker: this.#settings, draining: this.#draining, policy };
+    return { kind, client, longLived, speaker: this.#settings, draining: this.#draining, policy };
   }
 
   /** Prefixes that the peer's limit leaves room for; those that it has already are not new. */
@@ -306,40 +318,26 @@ export class Rib {
   #replaceLocal(prefixes: readonly Prefix[], path: Path | undefined, cause: Cause | undefined): FeedEvent[] {
     return FAMILIES.flatMap((family) => {
       const ofFamily = prefixes.filter((prefix) => prefixFamily(prefix) === family);
-      return this.#follow(family, this.#family(family).locRib.replace(LOCAL_PEER, path, ofFamily), cause);
+      const ribs = this.#family(family);
+      return ribs.follow(ribs.locRib.replace(LOCAL_PEER, path, ofFamily), cause);
     });
-  }
-
-  #remove(family: Family, gone: (path: Path) => boolean, cause: Cause | undefined): FeedEvent[] {
-    return this.#follow(family, this.#family(family).locRib.removePaths(gone), cause);
   }
 
   #redecide(endpoints: ReadonlySet<Address>, cause: Cause | undefined): FeedEvent[] {
     if (endpoints.size === 0) return [];
     return FAMILIES.flatMap((family) => {
-      const { locRib } = this.#family(family);
+      const ribs = this.#family(family);
       // A stale route whose next hop died must not come back with the next hop: nobody vouches for it any more.
-      const dead = this.#remove(
-        family,
+      const dead = ribs.remove(
         ({ source, attributes: { nextHop } }) =>
           source.stale && endpoints.has(nextHop) && this.#nextHops.resolve(nextHop, family) === undefined,
         cause,
       );
-      const changes = locRib.redecide(
+      const changes = ribs.locRib.redecide(
         ({ source, attributes }) => source.kind !== 'local' && endpoints.has(attributes.nextHop),
       );
-      return [...dead, ...this.#follow(family, changes, cause)];
+      return [...dead, ...ribs.follow(changes, cause)];
     });
-  }
-
-  /** Path groups and update groups follow a change of the Loc-RIB. */
-  #follow(family: Family, changes: readonly RibChange[], cause: Cause | undefined): FeedEvent[] {
-    if (changes.length === 0) return [];
-    this.onChange(changes);
-    const { pathGroups, updateGroups } = this.#family(family);
-    const events = pathGroups.apply(changes);
-    for (const { group } of updateGroups.values()) group.apply(changes, cause);
-    return events;
   }
 }
 

@@ -4,7 +4,14 @@
 // peers (RFC 4271 section 9.2.1) but for what a reflector passes on (RFC 4456), external peers get the own AS prepended and no
 // LOCAL_PREF. NEXT_HOP is never rewritten: it names the node whose tunnel ends there, and every node can reach it.
 
-import { type Attributes, COMMUNITY, DEFAULT_LOCAL_PREF, type RouterId } from './attributes.ts';
+import {
+  type Attributes,
+  COMMUNITY,
+  DEFAULT_LOCAL_PREF,
+  isLongLivedStale,
+  type RouterId,
+  withCommunity,
+} from './attributes.ts';
 import type { Path, SourceKind } from './path.ts';
 
 /** This node, as the rules need it. */
@@ -21,6 +28,8 @@ export interface ExportRules {
   readonly speaker: Speaker;
   /** They are clients of this reflector. */
   readonly client?: boolean;
+  /** They know long-lived stale routes (RFC 9494): nobody else is told of any. */
+  readonly longLived?: boolean;
   /** This node is about to leave: everything is announced as the last choice (RFC 8326 section 4.2). */
   readonly draining?: boolean;
 }
@@ -55,7 +64,7 @@ export function importAttributes(attributes: Attributes, kind: ExportRules['kind
       ? attributes
       : { ...attributes, ...leaving };
   }
-  const { localPref: _localPref, originatorId: _originatorId, ...rest } = attributes;
+  const { localPref: _localPref, originatorId: _originatorId, weight: _weight, ...rest } = attributes;
   return { ...rest, clusterList: [], ...leaving };
 }
 
@@ -63,10 +72,8 @@ export function importAttributes(attributes: Attributes, kind: ExportRules['kind
 export function exportAttributes(path: Path, rules: ExportRules): Attributes | undefined {
   const attributes = exportByKind(path, rules);
   if (attributes === undefined || rules.draining !== true) return attributes;
-  const communities = new Set([...attributes.communities, COMMUNITY.gracefulShutdown]);
   return {
-    ...attributes,
-    communities: [...communities].sort((a, b) => a - b),
+    ...withCommunity(attributes, COMMUNITY.gracefulShutdown),
     ...(rules.kind === 'ibgp' && { localPref: 0 }),
   };
 }
@@ -74,6 +81,8 @@ export function exportAttributes(path: Path, rules: ExportRules): Attributes | u
 function exportByKind({ source, attributes }: Path, rules: ExportRules): Attributes | undefined {
   const { communities } = attributes;
   if (communities.includes(COMMUNITY.noAdvertise)) return undefined;
+  // RFC 9494 section 4.5.
+  if (isLongLivedStale(attributes) && rules.longLived !== true) return undefined;
   if (rules.kind === 'ibgp') {
     const told = { ...attributes, localPref: attributes.localPref ?? DEFAULT_LOCAL_PREF };
     if (source.kind !== 'ibgp') return told;
@@ -87,7 +96,7 @@ function exportByKind({ source, attributes }: Path, rules: ExportRules): Attribu
     };
   }
   if (communities.includes(COMMUNITY.noExport) || communities.includes(COMMUNITY.noExportSubconfed)) return undefined;
-  const { localPref: _localPref, originatorId: _originatorId, med, ...rest } = attributes;
+  const { localPref: _localPref, originatorId: _originatorId, weight: _weight, med, ...rest } = attributes;
   return {
     ...rest,
     asPath: [rules.speaker.asn, ...attributes.asPath],

@@ -29,7 +29,7 @@ const COMPACT_AT = 64;
 const STRETCH_UPDATES_MAX = 128;
 
 /** Packed stretches kept for the peers that follow. */
-const STRETCHES_MAX = 256;
+const STRETCHES_MAX = 1_024;
 
 /** What decides what the peers of a group are told. */
 export interface GroupRules extends ExportRules {
@@ -83,8 +83,10 @@ export class UpdateGroup {
   #rules: GroupRules;
   readonly #cursors = new Set<Cursor>();
   #exported = new WeakMap<Path, Map<string, Exported | null>>();
-  /** By `stretchKey`; emptied by every change. */
+  /** By `stretchKey`: what was packed and still is what the log says there. */
   readonly #stretches = new Map<number, Stretch>();
+  /** Those that reach to the end of the log: they are longer once something is added. */
+  readonly #openStretches = new Set<number>();
   /** The log: three columns, and where each prefix stands in it. */
   #prefixes: (Prefix | undefined)[] = [];
   #routes: (Exported | undefined)[] = [];
@@ -111,11 +113,10 @@ export class UpdateGroup {
     this.#settle();
     this.#rules = rules;
     this.#exported = new WeakMap();
-    this.#stretches.clear();
+    this.#forgetStretches();
     let done = 0;
     // A prefix that comes meanwhile is exported by the new rules already: walking over it twice does nothing.
     for (const prefix of this.#locRib.prefixes()) {
-      this.#stretches.clear();
       this.#setAll([prefix], this.#locRib.list(prefix)?.decision.best, cause);
       if (++done % sliceSize === 0) yield;
     }
@@ -164,7 +165,6 @@ export class UpdateGroup {
     if (this.#owed === undefined) return false;
     const { parts, cause } = this.#owed;
     this.#owed = undefined;
-    this.#stretches.clear();
     for (const { prefixes, best } of parts) this.#setAll(prefixes, best, cause);
     const useless = this.#prefixes.length - this.size;
     if (useless > COMPACT_AT && useless > this.size) this.#compact();
@@ -244,8 +244,10 @@ export class UpdateGroup {
     const before = this.#indexOf.get(prefix);
     if (before === undefined) {
       if (exported === undefined) return;
+      this.#closeStretches();
     } else {
       if (this.#routes[before] === exported) return;
+      this.#forgetStretches();
       if (this.#routes[before] === undefined) this.#withdrawn--;
       this.#prefixes[before] = undefined;
     }
@@ -262,9 +264,23 @@ export class UpdateGroup {
     if (known !== undefined) return known;
     // Causes of long ago would be measured as delays: the initial update has none.
     const stretch = this.#pack(cursor.position, maxPrefixes, cursor.initialEnd === undefined);
-    if (this.#stretches.size >= STRETCHES_MAX) this.#stretches.clear();
+    if (this.#stretches.size >= STRETCHES_MAX) this.#forgetStretches();
     if (this.#cursors.size > 1) this.#stretches.set(key, stretch);
+    if (stretch.end === this.#prefixes.length) this.#openStretches.add(key);
     return stretch;
+  }
+
+  /** An entry is added at the end of the log. */
+  #closeStretches(): void {
+    if (this.#openStretches.size === 0) return;
+    for (const key of this.#openStretches) this.#stretches.delete(key);
+    this.#openStretches.clear();
+  }
+
+  /** An entry was changed, moved or given other rules. */
+  #forgetStretches(): void {
+    if (this.#stretches.size > 0) this.#stretches.clear();
+    this.#openStretches.clear();
   }
 
   /** Packs entries from an index on: what was withdrawn together, and what has the same attributes together. */
@@ -313,6 +329,7 @@ export class UpdateGroup {
     const told = Math.min(this.#prefixes.length, ...[...this.#cursors].map(({ position }) => position));
     const [prefixes, routes, causes] = [this.#prefixes, this.#routes, this.#causes];
     const newIndex = new Int32Array(prefixes.length + 1);
+    this.#forgetStretches();
     this.#prefixes = [];
     this.#routes = [];
     this.#causes = [];

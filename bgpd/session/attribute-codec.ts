@@ -10,7 +10,7 @@ import {
   type AttributesSchema,
   Origin as OriginProto,
 } from '../../proto/gen/gingham/exchange/v1/exchange_pb.ts';
-import type { Attributes, Origin, RouterId } from '../rib/attributes.ts';
+import { type Attributes, type Origin, type RouterId, WEIGHT_MAX } from '../rib/attributes.ts';
 
 /** Longest lists that are believed: an overlay has a few ASes and reflectors, not hundreds. */
 const AS_PATH_MAX = 255;
@@ -30,7 +30,7 @@ export interface AttributeFlaw {
 
 /** The protobuf form. */
 export function encodeAttributes(attributes: Attributes): MessageInitShape<typeof AttributesSchema> {
-  const { origin, asPath, nextHop, localPref, med, originatorId, clusterList, communities, largeCommunities } =
+  const { origin, asPath, nextHop, localPref, med, originatorId, clusterList, communities, largeCommunities, weight } =
     attributes;
   return {
     origin: ORIGIN_TO_PROTO[origin],
@@ -45,6 +45,7 @@ export function encodeAttributes(attributes: Attributes): MessageInitShape<typeo
       const [globalAdministrator = 0, localData1 = 0, localData2 = 0] = text.split(':').map(Number);
       return { globalAdministrator, localData1, localData2 };
     }),
+    ...(weight !== undefined && { weight }),
   };
 }
 
@@ -64,6 +65,7 @@ export function decodeAttributes(proto: AttributesProto): Attributes | Attribute
   if (!clusterList.every((id) => id !== undefined)) return { flaw: 'cluster id is not 4 bytes' };
   const communities = proto.communities.length + proto.largeCommunities.length;
   if (communities > COMMUNITIES_MAX) return { flaw: `${communities} communities` };
+  if (proto.weight === 0 || (proto.weight ?? 0) > WEIGHT_MAX) return { flaw: `weight ${proto.weight}` };
   return {
     origin,
     asPath: [...proto.asPath],
@@ -76,6 +78,7 @@ export function decodeAttributes(proto: AttributesProto): Attributes | Attribute
     largeCommunities: [
       ...new Set(proto.largeCommunities.map((c) => `${c.globalAdministrator}:${c.localData1}:${c.localData2}`)),
     ].sort(),
+    ...(proto.weight !== undefined && { weight: proto.weight }),
   };
 }
 

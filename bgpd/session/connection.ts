@@ -10,7 +10,7 @@ import type { Notification } from './notification.ts';
 
 export interface Connection {
   /** Sends in order. False: it will be sent, but the next should wait for `drained`. Without effect once closed. */
-  send(message: Message): boolean;
+  send(...messages: readonly Message[]): boolean;
   /** Where it comes from, and the nodes that its certificate is for (absent without TLS); of accepted connections only. */
   readonly remote?: Address;
   readonly certifiedNames?: readonly string[];

@@ -5,7 +5,7 @@
 // read, and any other message that is no message, *resets the session* with the NOTIFICATION that says why.
 // Whether a well-formed message makes sense here (state, loops, expectations) is for session.ts and route-rules.ts.
 
-import { create } from '@bufbuild/protobuf';
+import { create, toBinary } from '@bufbuild/protobuf';
 import type { Cause } from '../../lib/feed/feed.ts';
 import { addressBytes, addressFromBytes, type Family } from '../../lib/net/address.ts';
 import type { Prefix } from '../../lib/net/prefix.ts';
@@ -13,20 +13,28 @@ import { familyFromProto, familyToProto } from '../../lib/rpc/address-family.ts'
 import { decodeNlri, packPrefixes } from '../../lib/wire/nlri.ts';
 import {
   type GracefulRestart as GracefulRestartProto,
+  type LongLivedGracefulRestart as LongLivedProto,
   type Message as MessageProto,
   MessageSchema,
   type Open as OpenProto,
   RefreshKind as RefreshKindProto,
+  SessionRequestSchema,
   type Update as UpdateProto,
 } from '../../proto/gen/gingham/exchange/v1/exchange_pb.ts';
 import type { AddressFamily, Cause as CauseMessage } from '../../proto/gen/gingham/net/v1/net_pb.ts';
 import type { Update } from '../rib/update.ts';
 import { decodeAttributes, encodeAttributes } from './attribute-codec.ts';
-import type { Capabilities, GracefulRestart, Message, Open } from './message.ts';
+import type { Capabilities, GracefulRestart, LongLivedFamily, Message, Open } from './message.ts';
 import { cutText, type Notification, notification } from './notification.ts';
 
 /** Bytes of packed prefixes in one UPDATE beyond which it is refused; ours have at most a quarter. */
 export const NLRI_MAX_BYTES = 256 << 10;
+
+/** Bytes from which on a frame is full: with the largest message on top still far below what a receiver takes. */
+const FRAME_BYTES = 64 << 10;
+
+/** Messages in one frame beyond which it is refused: what they ask for is done in one turn of the event loop. */
+const FRAME_MESSAGES_MAX = 1_024;
 
 /** Longest node name (a DNS name, RFC 1035 section 2.3.4). */
 const NODE_NAME_MAX = 253;
@@ -36,6 +44,9 @@ const CAPABILITY_FAMILIES_MAX = 64;
 
 /** The field of RFC 4724 section 3 has 12 bits. */
 const RESTART_TIME_MAX_SECONDS = 4_095;
+
+/** The field of RFC 9494 section 3.1 has 24 bits. */
+export const STALE_TIME_MAX_SECONDS = 0xff_ffff;
 
 /** A cause is for people and logs: longer texts are not what any daemon writes. */
 const CAUSE_TEXT_MAX = 200;
@@ -50,7 +61,7 @@ const REFRESH_TO_PROTO = {
   end: RefreshKindProto.END,
 } as const;
 
-/** The protobuf form of a message. An update that goes to many peers is packed once. */
+/** The protobuf form of a message. */
 export function encodeMessage(message: Message): MessageProto {
   switch (message.type) {
     case 'open':
@@ -75,10 +86,9 @@ export function encodeMessage(message: Message): MessageProto {
   }
 }
 
-/** The message that somebody else wrote; `undefined` where the stream's frame holds none. */
-export function decodeMessage(proto: MessageProto | undefined): Decoded {
-  const body = proto?.body;
-  switch (body?.case) {
+/** The message that somebody else wrote. */
+export function decodeMessage({ body }: MessageProto): Decoded {
+  switch (body.case) {
     case 'open':
       return decodeOpen(body.value);
     case 'update':
@@ -108,14 +118,51 @@ export function decodeMessage(proto: MessageProto | undefined): Decoded {
   }
 }
 
-/** Packed once, however many peers of an update group get it. */
-const packed = new WeakMap<Update, MessageProto>();
+/** Serialized once, however many peers of an update group get it. */
+const frames = new WeakMap<Update, Buffer>();
+
+/**
+ * Messages as frames of a stream, each of about `FRAME_BYTES`: a frame costs much more than a message. SessionRequest and
+ * SessionResponse have the same bytes, and a frame of several messages is theirs one after another.
+ */
+export function encodeFrames(messages: readonly Message[]): readonly Buffer[] {
+  const [only] = messages;
+  if (messages.length === 1 && only !== undefined) return [encodeFrame(only)];
+  const frames: Buffer[] = [];
+  let together: Buffer[] = [];
+  let bytes = 0;
+  for (const message of messages) {
+    const part = encodeFrame(message);
+    together.push(part);
+    bytes += part.length;
+    if (bytes < FRAME_BYTES && together.length < FRAME_MESSAGES_MAX) continue;
+    frames.push(Buffer.concat(together, bytes));
+    together = [];
+    bytes = 0;
+  }
+  if (together.length > 0) frames.push(Buffer.concat(together, bytes));
+  return frames;
+}
+
+/** The messages of a frame that somebody else wrote. */
+export function decodeFrame(messages: readonly MessageProto[]): readonly Decoded[] {
+  if (messages.length > 0 && messages.length <= FRAME_MESSAGES_MAX) return messages.map(decodeMessage);
+  const why = `${messages.length} messages in a frame: 1 to ${FRAME_MESSAGES_MAX}`;
+  return [{ reset: notification('badMessageLength', why) }];
+}
+
+function encodeFrame(message: Message): Buffer {
+  const known = message.type === 'update' ? frames.get(message.update) : undefined;
+  if (known !== undefined) return known;
+  const bytes = toBinary(SessionRequestSchema, create(SessionRequestSchema, { messages: [encodeMessage(message)] }));
+  const frame = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (message.type === 'update') frames.set(message.update, frame);
+  return frame;
+}
 
 function encodeUpdate(update: Update): MessageProto {
-  const known = packed.get(update);
-  if (known !== undefined) return known;
   const { family, withdrawn, announced, attributes, cause } = update;
-  const made = create(MessageSchema, {
+  return create(MessageSchema, {
     body: {
       case: 'update',
       value: {
@@ -129,8 +176,6 @@ function encodeUpdate(update: Update): MessageProto {
       },
     },
   });
-  packed.set(update, made);
-  return made;
 }
 
 function decodeUpdate(proto: UpdateProto): Decoded {
@@ -167,7 +212,8 @@ function encodeOpen({ version, asn, holdTimeSeconds, routerId, node, capabilitie
   };
 }
 
-function encodeCapabilities({ families, routeRefresh, enhancedRefresh = false, gracefulRestart }: Capabilities) {
+function encodeCapabilities(capabilities: Capabilities) {
+  const { families, routeRefresh, enhancedRefresh = false, gracefulRestart, longLived } = capabilities;
   return {
     families: families.map(familyToProto),
     routeRefresh,
@@ -177,6 +223,13 @@ function encodeCapabilities({ families, routeRefresh, enhancedRefresh = false, g
         ...gracefulRestart,
         families: gracefulRestart.families.map(familyToProto),
         preserved: gracefulRestart.preserved.map(familyToProto),
+      },
+    }),
+    ...(longLived !== undefined && {
+      longLivedGracefulRestart: {
+        families: longLived.map(({ family, preserved, staleSeconds }) => {
+          return { family: familyToProto(family), preserved, staleTimeSeconds: staleSeconds };
+        }),
       },
     }),
   };
@@ -193,11 +246,13 @@ function decodeOpen(proto: OpenProto): Decoded {
   }
   const { version, asn, holdTimeSeconds, node } = proto;
   const gracefulRestart = decodeGracefulRestart(proto.capabilities?.gracefulRestart);
+  const longLived = decodeLongLived(proto.capabilities?.longLivedGracefulRestart);
   const capabilities: Capabilities = {
     families: decodeFamilies(proto.capabilities?.families ?? []),
     routeRefresh: proto.capabilities?.routeRefresh === true,
     ...(proto.capabilities?.enhancedRouteRefresh === true && { enhancedRefresh: true }),
     ...(gracefulRestart !== undefined && { gracefulRestart }),
+    ...(longLived !== undefined && { longLived }),
   };
   return { message: { type: 'open', open: { version, asn, holdTimeSeconds, routerId, node, capabilities } } };
 }
@@ -212,6 +267,18 @@ function decodeGracefulRestart(proto: GracefulRestartProto | undefined): Gracefu
     preserved: decodeFamilies(proto.preserved),
     notification: keepsOnNotification,
   };
+}
+
+/** Of a family that is there twice the first counts. */
+function decodeLongLived(proto: LongLivedProto | undefined): readonly LongLivedFamily[] | undefined {
+  if (proto === undefined) return undefined;
+  const known = new Map<Family, LongLivedFamily>();
+  for (const { family: number, preserved, staleTimeSeconds } of proto.families.slice(0, CAPABILITY_FAMILIES_MAX)) {
+    const family = familyFromProto(number);
+    if (family === undefined || known.has(family)) continue;
+    known.set(family, { family, preserved, staleSeconds: Math.min(staleTimeSeconds, STALE_TIME_MAX_SECONDS) });
+  }
+  return [...known.values()];
 }
 
 /** Those that this version knows, each once. */

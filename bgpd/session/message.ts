@@ -29,6 +29,8 @@ export interface Capabilities {
   readonly enhancedRefresh?: boolean;
   /** RFC 4724; absent: not offered. */
   readonly gracefulRestart?: GracefulRestart;
+  /** RFC 9494; absent: not offered. Without meaning where `gracefulRestart` is absent. */
+  readonly longLived?: readonly LongLivedFamily[];
 }
 
 /** What the sender promises for its own restart (RFC 4724 section 3, RFC 8538 section 2). */
@@ -42,6 +44,15 @@ export interface GracefulRestart {
   readonly preserved: readonly Family[];
   /** A NOTIFICATION keeps routes as well (the N bit). */
   readonly notification: boolean;
+}
+
+/** For how long routes of one family are to be kept once the restart time is up (RFC 9494 section 3.1). */
+export interface LongLivedFamily {
+  readonly family: Family;
+  /** The sender kept forwarding (the F bit). */
+  readonly preserved: boolean;
+  /** 0: not at all. */
+  readonly staleSeconds: number;
 }
 
 export type RefreshKind = 'request' | 'begin' | 'end';

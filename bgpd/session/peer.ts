@@ -38,10 +38,10 @@ export interface PeerOwner {
   down(reason: string, why: Notification | undefined): void;
   /** A message of the established session; `flaw` says why an UPDATE was treated as withdraw. */
   received(message: Message, flaw: string | undefined): void;
-  /** The next messages to send; `undefined` where the peer has everything. */
-  pull(): readonly Message[] | undefined;
-  /** A message of any type was sent. */
-  sent(type: Message['type']): void;
+  /** The next messages to send, and whether there are more already; `undefined` where the peer has everything. */
+  pull(): { readonly messages: readonly Message[]; readonly more: boolean } | undefined;
+  /** Messages of one type were sent. */
+  sent(type: Message['type'], count: number): void;
   /** An attempt failed. */
   failed(reason: string): void;
   /** The state may have another name now. */
@@ -195,10 +195,10 @@ export class Peer {
   #pump(): void {
     const connection = this.#established();
     if (connection === undefined || this.#blocked) return;
-    const messages = this.#options.owner.pull();
-    if (messages === undefined) return;
-    for (const message of messages) this.#send(connection.id, message);
-    this.wake();
+    const next = this.#options.owner.pull();
+    if (next === undefined) return;
+    if (next.messages.length > 0) this.#send(connection.id, ...next.messages);
+    if (next.more) this.wake();
   }
 
   #listener(id: number): ConnectionListener {
@@ -280,13 +280,24 @@ export class Peer {
     }
   }
 
-  #send(id: number, message: Message): void {
-    const room = this.#connections.get(id)?.send(message) ?? true;
-    this.#options.owner.sent(message.type);
-    countMessage(this.#sent, message.type);
+  #send(id: number, ...messages: readonly Message[]): void {
+    const room = this.#connections.get(id)?.send(...messages) ?? true;
+    this.#count(messages);
     if (room) return;
     if (this.#established()?.id === id) this.#blocked = true;
     this.#dispatch({ type: 'send-blocked', connection: id });
+  }
+
+  /** Most batches are of one type. */
+  #count(messages: readonly Message[]): void {
+    let from = 0;
+    for (let at = 1; at <= messages.length; at++) {
+      const type = messages[from]?.type;
+      if (type === undefined || messages[at]?.type === type) continue;
+      this.#options.owner.sent(type, at - from);
+      countMessage(this.#sent, type, at - from);
+      from = at;
+    }
   }
 
   #established(): SessionState['connections'][number] | undefined {
@@ -326,6 +337,6 @@ export class Peer {
   }
 }
 
-function countMessage(counts: MessageCounts, type: Message['type']): void {
-  counts[type] = (counts[type] ?? 0) + 1;
+function countMessage(counts: MessageCounts, type: Message['type'], count = 1): void {
+  counts[type] = (counts[type] ?? 0) + count;
 }

@@ -4,7 +4,6 @@
 // whether it wants the connection. The dialling side has no TCP callback to go by; what tells it that the connection
 // stands are the headers, which the accepting side sends at once.
 
-import { create } from '@bufbuild/protobuf';
 import {
   type ChannelOptions,
   Client,
@@ -22,12 +21,10 @@ import { errorText } from '../../lib/run/exit.ts';
 import {
   ExchangeService,
   type SessionRequest,
-  SessionRequestSchema,
   type SessionResponse,
-  SessionResponseSchema,
 } from '../../proto/gen/gingham/exchange/v1/exchange_pb.ts';
 import type { Accept, Connection, ConnectionListener, Dialler } from './connection.ts';
-import { type Decoded, decodeMessage, encodeMessage, NLRI_MAX_BYTES } from './exchange-codec.ts';
+import { type Decoded, decodeFrame, encodeFrames, NLRI_MAX_BYTES } from './exchange-codec.ts';
 import { certificateNames, dialCredentials, listenerCredentials, type TlsFiles } from './exchange-tls.ts';
 import type { Message } from './message.ts';
 import { notification } from './notification.ts';
@@ -64,7 +61,6 @@ interface Stream {
 
 /** What differs between the dialling and the accepting side. */
 interface StreamSide {
-  frame(message: Message): unknown;
   /** Ends the stream without waiting for what is unsent. */
   destroy(): void;
   /** Where it stands while its stream does. */
@@ -94,7 +90,7 @@ export function openExchange(clock: Clock, tls?: TlsFiles): Exchange {
         call.cancel();
         client.close();
       };
-      const connection = new StreamConnection(call, clock, listener, { frame: requestOf, destroy, open });
+      const connection = new StreamConnection(call, clock, listener, { destroy, open });
       follow(call, connection);
       call.on('metadata', () => connection.stands());
       return connection;
@@ -142,7 +138,7 @@ function greetWith(
       call,
       clock,
       greeter,
-      { frame: responseOf, destroy, open },
+      { destroy, open },
       {
         ...(remote !== undefined && { remote }),
         ...(sslPeerCertificate !== undefined && { certifiedNames: certificateNames(sslPeerCertificate) }),
@@ -240,8 +236,11 @@ class StreamConnection implements Connection {
     side.open.add(this);
   }
 
-  send(message: Message): boolean {
-    return this.#closed || this.#stream.write(this.#side.frame(message));
+  send(...messages: readonly Message[]): boolean {
+    if (this.#closed) return true;
+    let room = true;
+    for (const frame of encodeFrames(messages)) room = this.#stream.write(frame);
+    return room;
   }
 
   close(): void {
@@ -287,7 +286,9 @@ function follow(
   call: ClientDuplexStream<SessionRequest, SessionResponse> | ServerDuplexStream<SessionRequest, SessionResponse>,
   connection: StreamConnection,
 ): void {
-  call.on('data', (frame: SessionRequest | SessionResponse) => connection.take(decodeMessage(frame.message)));
+  call.on('data', ({ messages }: SessionRequest | SessionResponse) => {
+    for (const decoded of decodeFrame(messages)) connection.take(decoded);
+  });
   call.on('drain', () => connection.drained());
   call.on('error', (error: Error) => connection.lost(reasonOf(error)));
   call.on('end', () => connection.lost('the peer ended the connection'));
@@ -299,14 +300,6 @@ function follow(
 function reasonOf(error: Error): string {
   const text = errorText(error).replace(/^\d+ [A-Z_]+: /, '');
   return /Last error: (?:Error: )?(.+?)\.? *(?:Resolution note:.*)?$/.exec(text)?.[1] ?? text;
-}
-
-function requestOf(message: Message): SessionRequest {
-  return create(SessionRequestSchema, { message: encodeMessage(message) });
-}
-
-function responseOf(message: Message): SessionResponse {
-  return create(SessionResponseSchema, { message: encodeMessage(message) });
 }
 
 /** gRPC name of an address, resolved by nobody. */

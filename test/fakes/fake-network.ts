@@ -74,9 +74,11 @@ class End implements Connection {
     this.#side = side;
   }
 
-  send(message: Message): boolean {
+  send(...messages: readonly Message[]): boolean {
     const other = this.#link.ends[1 - this.#side] as End;
-    if (!this.closed) this.#link.later(this.#side, () => !other.closed && other.listener?.message({ message }));
+    for (const message of this.closed ? [] : messages) {
+      this.#link.later(this.#side, () => !other.closed && other.listener?.message({ message }));
+    }
     return true;
   }
 

@@ -32,6 +32,7 @@ export interface BgpdStatus {
     readonly state: string;
     readonly whyDown?: string;
     readonly staleFamilies?: readonly number[];
+    readonly longLivedFamilies?: readonly number[];
     readonly sessions: number;
     readonly routesReceived: number;
     readonly routesAdvertised: number;
@@ -98,6 +99,10 @@ export class BgpdNode {
     this.#runFolder = runFolder;
     this.#endpoint = endpoint;
     this.#flags = flags;
+  }
+
+  get runFolder(): string {
+    return this.#runFolder;
   }
 
   get pid(): number | undefined {

@@ -86,6 +86,56 @@ test('a reflector: clients have one session each and everybody has every route, 
   expect((await reflector.status()).peers).toHaveLength(3);
 });
 
+test('two clusters, one of them with two reflectors: every route everywhere, and one reflector dies without loss', async () => {
+  const [one, two] = ['10.0.0.1', '10.0.0.2'];
+  const all = [2, 3, 4, 5, 6];
+  const others = (own: number): number[] => all.filter((number) => number !== own);
+  const add = (number: number, ...flags: readonly string[]): Promise<BgpdNode> => {
+    return cluster.node(number, others(number), ['--graceful-restart-seconds=0', ...flags]);
+  };
+  const reflectors = await Promise.all([
+    add(2, '--reflector', `--cluster-id=${one}`),
+    add(3, '--reflector', `--cluster-id=${one}`),
+    add(4, '--reflector', `--cluster-id=${two}`),
+  ]);
+  await Promise.all(reflectors.map((reflector) => reflector.ready()));
+  const [b, c] = await Promise.all([add(5, `--cluster-id=${one}`), add(6, `--cluster-id=${two}`)]);
+  b.originate([prefix('10.5.5.0/24')]);
+  c.originate([prefix('10.5.6.0/24')]);
+  for (const node of [b, c]) await eventually(`${node.name} has both`, () => node.view.routeCount === 2, START);
+  const sessions = await Promise.all([b, c].map(async (node) => (await node.status()).peers.map((peer) => peer.node)));
+  expect(sessions.map((names) => names.toSorted())).toEqual([['node2', 'node3'], ['node4']]);
+  const candidates = async (): Promise<number | undefined> => {
+    const explained = JSON.parse(await b.post('/explain?prefix=10.5.6.0/24')) as { candidates?: unknown[] };
+    return explained.candidates?.length;
+  };
+  await eventually('b has it from both', async () => (await candidates()) === 2, START);
+  const lost = [losses(b), losses(c)];
+  await reflectors[0].kill('SIGKILL');
+  await eventually('b has noticed', async () => (await candidates()) === 1, START);
+  expect(lost.map(({ size }) => size)).toEqual([0, 0]);
+});
+
+test('long-lived: after the restart time its routes are the last choice, and still there; back, they are as before', async () => {
+  const flags = [...KEEPS, '--graceful-restart-seconds=1', '--long-lived-stale-seconds=3600'];
+  const nodes = [cluster.node(2, [3, 4], flags), cluster.node(3, [2, 4], flags), cluster.node(4, [2, 3], flags)];
+  const [a, b, c] = (await Promise.all(nodes)) as [BgpdNode, BgpdNode, BgpdNode];
+  b.originate([...PREFIXES, ANYCAST]);
+  await eventually('a has the routes', () => a.view.routeCount === PREFIXES.length + 1, START);
+  await Promise.all([a.ready(), b.ready(), c.ready()]);
+  const lost = losses(a);
+  const stateOfB = async () => (await a.status()).peers.find(({ node }) => node === 'node3');
+  await b.kill('SIGKILL');
+  await eventually('they are long-lived', async () => (await stateOfB())?.longLivedFamilies?.length === 2, START);
+  expect(await a.post(`/explain?prefix=${ANYCAST}`)).toContain('65535:6');
+  c.originate([ANYCAST]);
+  await eventually('any other path wins', () => a.gateways(ANYCAST)?.join() === '10.5.4.0', START);
+  b.start();
+  await eventually('nothing is stale', async () => (await stateOfB())?.staleFamilies?.length === 0, START);
+  await eventually('a has both', () => a.gateways(ANYCAST)?.length === 2, START);
+  expect(lost.size).toBe(0);
+});
+
 /** With `any`, for a process that is killed announces nothing. */
 async function pair(flags: readonly string[] = []): Promise<readonly [BgpdNode, BgpdNode]> {
   const [a, b] = await Promise.all([

@@ -2,95 +2,41 @@
 // lives on. No sleeps: a sentinel route that comes after each message tells that the message was dealt with.
 
 import { create } from '@bufbuild/protobuf';
-import { Client, type ClientDuplexStream, credentials } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { localAttributes } from '../../bgpd/rib/attributes.ts';
-import { encodeMessage } from '../../bgpd/session/exchange-codec.ts';
-import type { Message } from '../../bgpd/session/message.ts';
-import { type Prefix, prefix } from '../../lib/net/prefix.ts';
-import { openBidiStream } from '../../lib/rpc/service.ts';
-import {
-  ExchangeService,
-  type Message as MessageProto,
-  MessageSchema,
-  type SessionRequest,
-  SessionRequestSchema,
-  type SessionResponse,
-} from '../../proto/gen/gingham/exchange/v1/exchange_pb.ts';
+import { prefix } from '../../lib/net/prefix.ts';
+import { MessageSchema } from '../../proto/gen/gingham/exchange/v1/exchange_pb.ts';
 import { eventually } from '../eventually.ts';
-import { HOSTILE_IN_CONTEXT, HOSTILE_UPDATES } from '../unit/bgpd/session/hostile-messages.ts';
-import { BgpdCluster, type BgpdNode, nodeAddress } from './bgpd-cluster.ts';
+import {
+  HOSTILE_FIRST,
+  HOSTILE_IN_CONTEXT,
+  HOSTILE_MESSAGES,
+  HOSTILE_UPDATES,
+  type HostileCase,
+} from '../unit/bgpd/session/hostile-messages.ts';
+import { BgpdCluster, type BgpdNode } from './bgpd-cluster.ts';
+import { ExchangePeer } from './exchange-peer.ts';
 
-const HOSTILE_LIVE = [...HOSTILE_UPDATES, ...HOSTILE_IN_CONTEXT];
+const isOpen = ({ message }: HostileCase): boolean => message.body?.case === 'open';
+const isEnd = ({ message }: HostileCase): boolean => message.body?.case === 'notification';
+const [OPENS, OTHERS] = [HOSTILE_MESSAGES.filter(isOpen), HOSTILE_MESSAGES.filter((each) => !isOpen(each))];
+const FIRST = [...HOSTILE_FIRST, ...OPENS];
+const ESTABLISHED = [...HOSTILE_UPDATES, ...HOSTILE_IN_CONTEXT, ...OTHERS];
 const TARGET = prefix('10.5.9.0/24');
-const NEXT_HOP = nodeAddress(9);
 const PATIENCE = { timeoutMs: 15_000, intervalMs: 2 };
-
-/** The hostile peer's end of a session. */
-class Evil {
-  readonly #client: Client;
-  readonly #call: ClientDuplexStream<SessionRequest, SessionResponse>;
-  readonly got: MessageProto['body'][] = [];
-  ended = false;
-
-  constructor(port: number) {
-    this.#client = new Client(`ipv4:127.0.0.2:${port}`, credentials.createInsecure());
-    this.#call = openBidiStream(this.#client, ExchangeService, 'session');
-    this.#call.on('data', ({ message }: SessionResponse) => message !== undefined && this.got.push(message.body));
-    this.#call.on('error', () => undefined);
-    this.#call.on('end', () => {
-      this.ended = true;
-    });
-  }
-
-  sendRaw(message: MessageProto): void {
-    this.#call.write(create(SessionRequestSchema, { message }));
-  }
-
-  send(message: Message): void {
-    this.sendRaw(encodeMessage(message));
-  }
-
-  /** OPEN and KEEPALIVE both ways. */
-  async establish(): Promise<void> {
-    const capabilities = { families: [4, 6], routeRefresh: true } as const;
-    const open = { version: 1, asn: 64_512, holdTimeSeconds: 0, routerId: NEXT_HOP, node: 'node9', capabilities };
-    this.send({ type: 'open', open });
-    await eventually('bgpd has confirmed', () => this.got.some(({ case: type }) => type === 'keepalive'), PATIENCE);
-    this.send({ type: 'keepalive' });
-  }
-
-  announce(...prefixes: readonly Prefix[]): void {
-    const attributes = { ...localAttributes(NEXT_HOP), localPref: 100 };
-    this.send({ type: 'update', update: { family: 4, withdrawn: [], announced: prefixes, attributes } });
-  }
-
-  close(): void {
-    this.#call.cancel();
-    this.#client.close();
-  }
-}
 
 let cluster: BgpdCluster;
 let bgpd: BgpdNode;
 let port: number;
-let evil: Evil;
+let evil: ExchangePeer;
 let sentinels = 0;
 
 beforeAll(async () => {
   cluster = await BgpdCluster.start();
   bgpd = await cluster.node(2, [9]);
-  // It registers with a port on which nothing listens: it dials, bgpd cannot.
-  const record = { name: 'node9', address: NEXT_HOP, port: 1, asn: 64_512, routerId: NEXT_HOP };
-  await cluster.etcd.ctl('put', '/gingham/nodes/node9', JSON.stringify(record));
-  port = await eventually(
-    'bgpd listens and knows the peer',
-    async () => {
-      const status = JSON.parse(await bgpd.http('/status')) as { port?: number; peers?: unknown[] };
-      return status.peers?.length === 1 ? status.port : undefined;
-    },
-    { timeoutMs: 30_000, intervalMs: 20 },
-  );
+  // Nobody listens there: it dials, bgpd cannot.
+  const b = { name: 'b', address: '127.0.0.8', port: 1, asn: 64_512, routerId: '10.0.0.2' };
+  await cluster.etcd.ctl('put', '/gingham/nodes/b', JSON.stringify(b));
+  port = await ExchangePeer.register(cluster, bgpd, 9);
   evil = await connected();
 });
 
@@ -99,9 +45,28 @@ afterAll(async () => {
   await cluster.stop();
 });
 
-test.each(HOSTILE_LIVE)('$name', async ({ message, verdict }) => {
+test('the table is long enough', () => {
+  expect(FIRST.length + ESTABLISHED.length).toBeGreaterThanOrEqual(75);
+});
+
+test.each(FIRST)('first: $name', async ({ message, verdict }) => {
+  const peer = new ExchangePeer(port, 9);
+  peer.sendRaw(create(MessageSchema, message));
+  if (typeof verdict === 'object') {
+    await eventually('it is ended', () => peer.ended, PATIENCE);
+    expect(peer.got.at(-1)).toMatchObject({ case: 'notification', value: verdict });
+  } else {
+    await eventually('it is confirmed', () => peer.got.some(({ case: type }) => type === 'keepalive'), PATIENCE);
+  }
+  peer.close();
+  // The session of the other peer is none the worse.
+  await dealtWith();
+});
+
+test.each(ESTABLISHED)('established: $name', async (hostile) => {
+  const { message, verdict } = hostile;
   if (evil.ended) evil = await connected();
-  evil.announce(TARGET);
+  evil.announce([TARGET]);
   await dealtWith();
   expect(bgpd.gateways(TARGET)).toEqual(['10.5.9.0']);
   evil.sendRaw(create(MessageSchema, message));
@@ -111,19 +76,23 @@ test.each(HOSTILE_LIVE)('$name', async ({ message, verdict }) => {
     await eventually('its routes are gone', () => bgpd.gateways(TARGET) === undefined, PATIENCE);
     return;
   }
+  if (isEnd(hostile)) {
+    await eventually('the session is over', () => evil.ended, PATIENCE);
+    return;
+  }
   await dealtWith();
   if (verdict === 'withdraw') expect(bgpd.gateways(TARGET)).toBeUndefined();
   expect(evil.ended).toBe(false);
 });
 
 test('it is all counted, and the daemon is as ready as ever', async () => {
-  const withdrawn = HOSTILE_LIVE.filter(({ verdict }) => verdict === 'withdraw').length;
+  const withdrawn = ESTABLISHED.filter(({ verdict }) => verdict === 'withdraw').length;
   expect(await bgpd.http('/metrics')).toMatch(new RegExp(`gingham_bgpd_updates_flawed_total ${withdrawn}\\b`));
-  expect((await bgpd.status()).peers[0]).toMatchObject({ node: 'node9' });
+  expect((await bgpd.status()).peers.map(({ node }) => node).toSorted()).toEqual(['b', 'node9']);
 });
 
-async function connected(): Promise<Evil> {
-  const fresh = new Evil(port);
+async function connected(): Promise<ExchangePeer> {
+  const fresh = new ExchangePeer(port, 9);
   await fresh.establish();
   return fresh;
 }
@@ -131,6 +100,6 @@ async function connected(): Promise<Evil> {
 /** All that was sent before has been dealt with: a route that comes after it is there. */
 async function dealtWith(): Promise<void> {
   const sentinel = prefix(`10.77.${sentinels++ & 255}.0/24`);
-  evil.announce(sentinel);
+  evil.announce([sentinel]);
   await eventually(`the sentinel ${sentinel} is there`, () => bgpd.gateways(sentinel) !== undefined, PATIENCE);
 }

@@ -22,6 +22,7 @@ test('defaults', () => {
     holdTimeSeconds: 9,
     gracefulRestartSeconds: 120,
     gobgpAddress: { host: '127.0.0.1', port: 50_051 },
+    longLivedSeconds: 0,
     gracefulRestartFor: 'announced',
     isReflector: false,
     clusterId: undefined,

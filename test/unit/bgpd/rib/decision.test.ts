@@ -2,6 +2,7 @@
 // The laws that hold for any candidates are in test/property/best-path-decision.test.ts.
 
 import { describe, expect, test } from 'vitest';
+import { COMMUNITY } from '../../../../bgpd/rib/attributes.ts';
 import { decide, explain, rank, type StepName } from '../../../../bgpd/rib/decision.ts';
 import { PathTable } from '../../../../bgpd/rib/path.ts';
 import { type Candidate, contextOf, pathOf } from './candidates.ts';
@@ -11,6 +12,10 @@ const DECIDED_BY: Readonly<Record<StepName, readonly [Candidate, Candidate]>> = 
   'next hop reachable': [
     { address: '10.0.0.2', localPref: 1 },
     { address: '10.0.0.1', localPref: 999, nextHop: '10.0.0.99' },
+  ],
+  'not long-lived stale': [
+    { address: '10.0.0.2', localPref: 1, stale: true },
+    { address: '10.0.0.1', localPref: 999, communities: [COMMUNITY.longLivedStale] },
   ],
   'not stale': [
     { address: '10.0.0.2', localPref: 1 },

@@ -3,150 +3,146 @@
 
 import { beforeEach, describe, expect, test } from 'vitest';
 import { type Attributes, COMMUNITY, localAttributes } from '../../../../bgpd/rib/attributes.ts';
-import { Rib } from '../../../../bgpd/rib/rib.ts';
+import type { Rib } from '../../../../bgpd/rib/rib.ts';
 import type { RibPeer } from '../../../../bgpd/rib/rib-peer.ts';
-import type { Update } from '../../../../bgpd/rib/update.ts';
-import type { Cause, FeedEvent, FeedGroup } from '../../../../lib/feed/feed.ts';
-import { FeedTable } from '../../../../lib/feed/feed-table.ts';
-import { type Address, address } from '../../../../lib/net/address.ts';
+import type { Cause } from '../../../../lib/feed/feed.ts';
+import type { FeedTable } from '../../../../lib/feed/feed-table.ts';
+import { address } from '../../../../lib/net/address.ts';
 import { type Prefix, prefix } from '../../../../lib/net/prefix.ts';
+import { B, C, ebgp, ibgp, lp, manyPrefixes, OWN, RibScene, wayTo } from './rib-scene.ts';
 
-const OWN = address('10.0.0.1');
-const B = address('10.0.0.2');
-const C = address('10.0.0.3');
 const CAUSE: Cause = { id: 'bgpd-1-1', kind: 'peer-down', detectedUnixUs: 1n, decidedUnixUs: 0n };
 
+let scene: RibScene;
 let rib: Rib;
 let table: FeedTable;
 
 beforeEach(() => {
-  rib = new Rib({ asn: 64_512, routerId: OWN, maximumPaths: 4 }, OWN);
-  table = new FeedTable();
-  publish(rib.setNextHop(wayTo(2, B), undefined));
-  publish(rib.setNextHop(wayTo(3, C), undefined));
+  scene = new RibScene();
+  ({ rib, table } = scene);
 });
 
 describe('prefix-independent convergence', () => {
   test('a peer dies and 10,000 prefixes have another path: one group event, no route moves', () => {
     const prefixes = manyPrefixes(10_000);
-    up(ibgp('b', B), ibgp('c', C));
-    announce('b', prefixes, { ...localAttributes(B), localPref: 200 });
-    announce('c', prefixes, { ...localAttributes(C), localPref: 100 });
-    expect(gatewaysOf(prefixes[0])).toEqual(['10.5.2.0']);
+    scene.up(ibgp('b', B), ibgp('c', C));
+    scene.announce('b', prefixes, { ...localAttributes(B), localPref: 200 });
+    scene.announce('c', prefixes, { ...localAttributes(C), localPref: 100 });
+    expect(scene.gatewaysOf(prefixes[0])).toEqual(['10.5.2.0']);
 
-    const events = publish(rib.peerDown('b', CAUSE));
+    const events = scene.publish(rib.peerDown('b', CAUSE));
     expect(events.map(({ type }) => type)).toEqual(['group']);
-    expect(gatewaysOf(prefixes[9_999])).toEqual(['10.5.3.0']);
+    expect(scene.gatewaysOf(prefixes[9_999])).toEqual(['10.5.3.0']);
     expect(rib.explain(prefixes[0] as Prefix)?.verdicts).toHaveLength(1);
   });
 
   test('the way to a node is lost: one group event as well, and back when it returns', () => {
     const prefixes = manyPrefixes(1_000);
-    up(ibgp('b', B), ibgp('c', C));
-    announce('b', prefixes, { ...localAttributes(B), localPref: 200 });
-    announce('c', prefixes, { ...localAttributes(C), localPref: 100 });
-    expect(publish(rib.removeNextHop(2, CAUSE)).map(({ type }) => type)).toEqual(['group']);
-    expect(gatewaysOf(prefixes[0])).toEqual(['10.5.3.0']);
-    expect(publish(rib.setNextHop(wayTo(2, B), CAUSE)).map(({ type }) => type)).toEqual(['group']);
-    expect(gatewaysOf(prefixes[0])).toEqual(['10.5.2.0']);
+    scene.up(ibgp('b', B), ibgp('c', C));
+    scene.announce('b', prefixes, { ...localAttributes(B), localPref: 200 });
+    scene.announce('c', prefixes, { ...localAttributes(C), localPref: 100 });
+    expect(scene.publish(rib.removeNextHop(2, CAUSE)).map(({ type }) => type)).toEqual(['group']);
+    expect(scene.gatewaysOf(prefixes[0])).toEqual(['10.5.3.0']);
+    expect(scene.publish(rib.setNextHop(wayTo(2, B), CAUSE)).map(({ type }) => type)).toEqual(['group']);
+    expect(scene.gatewaysOf(prefixes[0])).toEqual(['10.5.2.0']);
   });
 
   test('ECMP loses one of its next hops: one group event', () => {
     const prefixes = manyPrefixes(1_000);
-    up(ibgp('b', B), ibgp('c', C));
-    announce('b', prefixes, lp(localAttributes(B)));
-    announce('c', prefixes, lp(localAttributes(C)));
-    expect(gatewaysOf(prefixes[0])).toEqual(['10.5.2.0', '10.5.3.0']);
-    expect(publish(rib.peerDown('c', CAUSE)).map(({ type }) => type)).toEqual(['group']);
-    expect(gatewaysOf(prefixes[0])).toEqual(['10.5.2.0']);
+    scene.up(ibgp('b', B), ibgp('c', C));
+    scene.announce('b', prefixes, lp(localAttributes(B)));
+    scene.announce('c', prefixes, lp(localAttributes(C)));
+    expect(scene.gatewaysOf(prefixes[0])).toEqual(['10.5.2.0', '10.5.3.0']);
+    expect(scene.publish(rib.peerDown('c', CAUSE)).map(({ type }) => type)).toEqual(['group']);
+    expect(scene.gatewaysOf(prefixes[0])).toEqual(['10.5.2.0']);
   });
 
   test('prefixes that only the dead peer had are withdrawn, the others move by their group', () => {
     const both = manyPrefixes(100);
     const only = manyPrefixes(100, 30);
-    up(ibgp('b', B), ibgp('c', C));
-    announce('b', [...both, ...only], lp(localAttributes(B)));
-    announce('c', both, { ...localAttributes(C), localPref: 50 });
-    const events = publish(rib.peerDown('b', CAUSE));
+    scene.up(ibgp('b', B), ibgp('c', C));
+    scene.announce('b', [...both, ...only], lp(localAttributes(B)));
+    scene.announce('c', both, { ...localAttributes(C), localPref: 50 });
+    const events = scene.publish(rib.peerDown('b', CAUSE));
     expect(events.map(({ type }) => type)).toEqual(['group', 'withdrawn', 'group-removed']);
     expect(table.routeCount).toBe(100);
-    expect(gatewaysOf(both[0])).toEqual(['10.5.3.0']);
+    expect(scene.gatewaysOf(both[0])).toEqual(['10.5.3.0']);
   });
 
   test('a gateway changes: one group event', () => {
     const prefixes = manyPrefixes(10);
-    up(ibgp('b', B));
-    announce('b', prefixes, lp(localAttributes(B)));
+    scene.up(ibgp('b', B));
+    scene.announce('b', prefixes, lp(localAttributes(B)));
     const moved = { ...wayTo(2, B), nextHops: [{ gateway: address('10.5.99.0'), onlink: true, weight: 1 }] };
-    expect(publish(rib.setNextHop(moved, CAUSE)).map(({ type }) => type)).toEqual(['group']);
-    expect(gatewaysOf(prefixes[0])).toEqual(['10.5.99.0']);
+    expect(scene.publish(rib.setNextHop(moved, CAUSE)).map(({ type }) => type)).toEqual(['group']);
+    expect(scene.gatewaysOf(prefixes[0])).toEqual(['10.5.99.0']);
   });
 });
 
 test('a path whose next hop nobody leads to is not used, until somebody does', () => {
-  up(ibgp('d', address('10.0.0.9')));
-  announce('d', [prefix('10.5.9.0/24')], lp(localAttributes(address('10.0.0.9'))));
+  scene.up(ibgp('d', address('10.0.0.9')));
+  scene.announce('d', [prefix('10.5.9.0/24')], lp(localAttributes(address('10.0.0.9'))));
   expect(table.routeCount).toBe(0);
-  publish(rib.setNextHop(wayTo(9, address('10.0.0.9')), undefined));
-  expect(gatewaysOf(prefix('10.5.9.0/24'))).toEqual(['10.5.9.0']);
-  publish(rib.removeNextHop(9, undefined));
+  scene.publish(rib.setNextHop(wayTo(9, address('10.0.0.9')), undefined));
+  expect(scene.gatewaysOf(prefix('10.5.9.0/24'))).toEqual(['10.5.9.0']);
+  scene.publish(rib.removeNextHop(9, undefined));
   expect(table.routeCount).toBe(0);
   expect(table.groups.size).toBe(0);
 });
 
 test('each family is resolved by a gateway of its own', () => {
-  up({ ...ibgp('b', B), families: [4, 6] });
+  scene.up({ ...ibgp('b', B), families: [4, 6] });
   const six = prefix('fd00:5::/64');
-  receive('b', { family: 6, withdrawn: [], announced: [six], attributes: lp(localAttributes(B)) });
+  scene.receive('b', { family: 6, withdrawn: [], announced: [six], attributes: lp(localAttributes(B)) });
   expect(table.groupOf(six)).toBeUndefined();
   const gateway = address('fd00:5:2::');
-  publish(rib.setNextHop({ ...wayTo(22, B), nextHops: [{ gateway, onlink: true, weight: 1 }] }, undefined));
-  expect(gatewaysOf(six)).toEqual(['fd00:5:2::']);
+  scene.publish(rib.setNextHop({ ...wayTo(22, B), nextHops: [{ gateway, onlink: true, weight: 1 }] }, undefined));
+  expect(scene.gatewaysOf(six)).toEqual(['fd00:5:2::']);
 });
 
 describe('who is told', () => {
   test('internal peers: own routes with LOCAL_PREF; not what another internal peer said', () => {
-    up(ibgp('b', B), ibgp('c', C));
-    publish(rib.originate(OWN, [prefix('10.5.1.0/24')], undefined));
-    announce('b', [prefix('10.5.2.0/24')], lp(localAttributes(B)));
-    expect(told('c')).toEqual({ '10.5.1.0/24': { ...localAttributes(OWN), localPref: 100 } });
+    scene.up(ibgp('b', B), ibgp('c', C));
+    scene.publish(rib.originate(OWN, [prefix('10.5.1.0/24')], undefined));
+    scene.announce('b', [prefix('10.5.2.0/24')], lp(localAttributes(B)));
+    expect(scene.told('c')).toEqual({ '10.5.1.0/24': { ...localAttributes(OWN), localPref: 100 } });
   });
 
   test('external peers: everything, with our AS in front, NEXT_HOP untouched, and nothing that is internal', () => {
-    up(ibgp('b', B), ebgp('x', 65_001));
+    scene.up(ibgp('b', B), ebgp('x', 65_001));
     const med = { ...localAttributes(B), localPref: 300, med: 9, originatorId: C, clusterList: [C], communities: [5] };
-    announce('b', [prefix('10.5.2.0/24')], med);
-    expect(told('x')).toEqual({ '10.5.2.0/24': { ...localAttributes(B), asPath: [64_512], communities: [5] } });
+    scene.announce('b', [prefix('10.5.2.0/24')], med);
+    expect(scene.told('x')).toEqual({ '10.5.2.0/24': { ...localAttributes(B), asPath: [64_512], communities: [5] } });
   });
 
   test('well-known communities hold routes back', () => {
-    up(ibgp('b', B), ebgp('x', 65_001), ebgp('y', 65_002));
+    scene.up(ibgp('b', B), ebgp('x', 65_001), ebgp('y', 65_002));
     const from = { ...localAttributes(C), asPath: [65_001] };
-    announce('x', [prefix('10.6.0.0/24')], { ...from, communities: [COMMUNITY.noExport] });
-    announce('x', [prefix('10.6.1.0/24')], { ...from, communities: [COMMUNITY.noAdvertise] });
-    announce('x', [prefix('10.6.2.0/24')], from);
-    expect(Object.keys(told('y'))).toEqual(['10.6.2.0/24']);
-    expect(Object.keys(told('b')).sort()).toEqual(['10.6.0.0/24', '10.6.2.0/24']);
+    scene.announce('x', [prefix('10.6.0.0/24')], { ...from, communities: [COMMUNITY.noExport] });
+    scene.announce('x', [prefix('10.6.1.0/24')], { ...from, communities: [COMMUNITY.noAdvertise] });
+    scene.announce('x', [prefix('10.6.2.0/24')], from);
+    expect(Object.keys(scene.told('y'))).toEqual(['10.6.2.0/24']);
+    expect(Object.keys(scene.told('b')).sort()).toEqual(['10.6.0.0/24', '10.6.2.0/24']);
   });
 
   test('a peer that comes later is told everything, then END-OF-RIB, and no causes of long ago', () => {
-    publish(rib.originate(OWN, manyPrefixes(10), CAUSE));
-    up(ibgp('b', B));
-    const messages = drain('b', 4);
+    scene.publish(rib.originate(OWN, manyPrefixes(10), CAUSE));
+    scene.up(ibgp('b', B));
+    const messages = scene.drain('b', 4);
     expect(messages.map(({ updates }) => updates.flatMap(({ announced }) => announced).length)).toEqual([4, 4, 2]);
     expect(messages.map(({ endOfRib }) => endOfRib)).toEqual([[], [], [4]]);
     expect(messages.flatMap(({ updates }) => updates).some(({ cause }) => cause !== undefined)).toBe(false);
-    publish(rib.originate(OWN, [prefix('10.5.1.0/24')], CAUSE));
+    scene.publish(rib.originate(OWN, [prefix('10.5.1.0/24')], CAUSE));
     expect(rib.nextUpdates('b', 10)?.updates).toMatchObject([{ cause: CAUSE }]);
   });
 
   test('a slow peer gets the newest state of each prefix once', () => {
-    up(ibgp('b', B));
-    drain('b');
+    scene.up(ibgp('b', B));
+    scene.drain('b');
     const flapping = prefix('10.5.1.0/24');
     for (let i = 0; i < 100; i++) {
-      publish(rib.originate(OWN, [flapping], CAUSE));
-      publish(rib.withdrawLocal([flapping], CAUSE));
+      scene.publish(rib.originate(OWN, [flapping], CAUSE));
+      scene.publish(rib.withdrawLocal([flapping], CAUSE));
     }
     expect(rib.nextUpdates('b', 1_000)).toEqual({
       updates: [{ family: 4, withdrawn: [flapping], announced: [], cause: CAUSE }],
@@ -156,48 +152,50 @@ describe('who is told', () => {
   });
 
   test('withdrawn prefixes are forgotten in the end, and a peer that comes then is told what is left', () => {
-    up(ibgp('b', B));
+    scene.up(ibgp('b', B));
     const prefixes = manyPrefixes(5_000);
-    publish(rib.originate(OWN, prefixes, undefined));
-    drain('b');
-    publish(rib.withdrawLocal(prefixes.slice(1), undefined));
-    expect(drain('b').flatMap(({ updates }) => updates.flatMap(({ withdrawn }) => withdrawn))).toHaveLength(4_999);
-    publish(rib.originate(OWN, [prefix('10.5.1.0/24')], undefined));
-    up(ibgp('c', C));
-    expect(drain('c').flatMap(({ updates }) => updates.flatMap(({ withdrawn }) => withdrawn))).toHaveLength(0);
-    expect(Object.keys(told('b')).sort()).toEqual(['10.5.1.0/24']);
+    scene.publish(rib.originate(OWN, prefixes, undefined));
+    scene.drain('b');
+    scene.publish(rib.withdrawLocal(prefixes.slice(1), undefined));
+    expect(scene.drain('b').flatMap(({ updates }) => updates.flatMap(({ withdrawn }) => withdrawn))).toHaveLength(
+      4_999,
+    );
+    scene.publish(rib.originate(OWN, [prefix('10.5.1.0/24')], undefined));
+    scene.up(ibgp('c', C));
+    expect(scene.drain('c').flatMap(({ updates }) => updates.flatMap(({ withdrawn }) => withdrawn))).toHaveLength(0);
+    expect(Object.keys(scene.told('b')).sort()).toEqual(['10.5.1.0/24']);
   });
 
   test('what was packed for one peer is not sent to another when it is out of date', () => {
-    up(ibgp('b', B), ibgp('c', C));
-    publish(rib.originate(OWN, manyPrefixes(200), undefined));
-    drain('b');
-    publish(rib.withdrawLocal(manyPrefixes(150), undefined));
-    expect(Object.keys(told('c'))).toHaveLength(50);
-    expect(drain('b').flatMap(({ updates }) => updates.flatMap(({ withdrawn }) => withdrawn))).toHaveLength(150);
+    scene.up(ibgp('b', B), ibgp('c', C));
+    scene.publish(rib.originate(OWN, manyPrefixes(200), undefined));
+    scene.drain('b');
+    scene.publish(rib.withdrawLocal(manyPrefixes(150), undefined));
+    expect(Object.keys(scene.told('c'))).toHaveLength(50);
+    expect(scene.drain('b').flatMap(({ updates }) => updates.flatMap(({ withdrawn }) => withdrawn))).toHaveLength(150);
   });
 
   test('prefixes that have nothing in common come in batches of a bounded number of messages', () => {
-    up(ibgp('b', B), ebgp('x', 65_001));
+    scene.up(ibgp('b', B), ebgp('x', 65_001));
     const prefixes = manyPrefixes(300);
     for (const [i, each] of prefixes.entries()) {
-      announce('x', [each], { ...localAttributes(C), asPath: [65_001], communities: [i] });
+      scene.announce('x', [each], { ...localAttributes(C), asPath: [65_001], communities: [i] });
     }
-    expect(drain('b', 4_096).map(({ updates }) => updates.length)).toEqual([128, 128, 44]);
+    expect(scene.drain('b', 4_096).map(({ updates }) => updates.length)).toEqual([128, 128, 44]);
   });
 
   test('ROUTE-REFRESH: everything again', () => {
-    up(ibgp('b', B));
-    publish(rib.originate(OWN, [prefix('10.5.1.0/24')], undefined));
-    drain('b');
+    scene.up(ibgp('b', B));
+    scene.publish(rib.originate(OWN, [prefix('10.5.1.0/24')], undefined));
+    scene.drain('b');
     rib.refresh('b', 4);
     rib.refresh('b', 6);
-    expect(Object.keys(told('b'))).toEqual(['10.5.1.0/24']);
+    expect(Object.keys(scene.told('b'))).toEqual(['10.5.1.0/24']);
   });
 
   test('peers of equal rules get the very same message', () => {
-    publish(rib.originate(OWN, manyPrefixes(10), undefined));
-    up(ibgp('b', B), ibgp('c', C));
+    scene.publish(rib.originate(OWN, manyPrefixes(10), undefined));
+    scene.up(ibgp('b', B), ibgp('c', C));
     expect(rib.nextUpdates('b', 100)?.updates[0]).toBe(rib.nextUpdates('c', 100)?.updates[0]);
   });
 });
@@ -215,27 +213,27 @@ describe('what is refused', () => {
 
   test.each(ROWS)('%s: treated as withdraw', (refusal, peer, attributes) => {
     const target = prefix('10.5.2.0/24');
-    up(peer);
-    announce('b', [target], peer.kind === 'ibgp' ? good : { ...good, asPath: [65_001] });
+    scene.up(peer);
+    scene.announce('b', [target], peer.kind === 'ibgp' ? good : { ...good, asPath: [65_001] });
     expect(table.routeCount).toBe(1);
     const update = { family: 4, withdrawn: [], announced: [target], attributes } as const;
     const { events, refused } = rib.receive('b', update, undefined);
-    publish(events);
+    scene.publish(events);
     expect(refused).toBe(refusal);
     expect(table.routeCount).toBe(0);
     expect(rib.counts('b')?.received).toBe(0);
   });
 
   test('what only internal peers may say is dropped from an external one', () => {
-    up(ebgp('x', 65_001));
+    scene.up(ebgp('x', 65_001));
     const said = { ...localAttributes(B), asPath: [65_001], localPref: 999, originatorId: OWN, clusterList: [C] };
-    announce('x', [prefix('10.5.2.0/24')], said);
+    scene.announce('x', [prefix('10.5.2.0/24')], said);
     const { attributes } = rib.explain(prefix('10.5.2.0/24'))?.decision.best ?? {};
     expect(attributes).toEqual({ ...localAttributes(B), asPath: [65_001] });
   });
 
   test('a family that was not negotiated, a peer that is not up: nothing happens', () => {
-    up(ibgp('b', B));
+    scene.up(ibgp('b', B));
     const six = {
       family: 6,
       withdrawn: [],
@@ -250,90 +248,23 @@ describe('what is refused', () => {
 });
 
 test('an announcement that says nothing new makes no event', () => {
-  up(ibgp('b', B));
-  announce('b', manyPrefixes(10), lp(localAttributes(B)));
-  expect(announce('b', manyPrefixes(10), lp(localAttributes(B)))).toEqual([]);
+  scene.up(ibgp('b', B));
+  scene.announce('b', manyPrefixes(10), lp(localAttributes(B)));
+  expect(scene.announce('b', manyPrefixes(10), lp(localAttributes(B)))).toEqual([]);
 });
 
 test('own routes win, are served as a blackhole, and give way again', () => {
   const target = prefix('10.5.2.0/24');
-  up(ibgp('b', B));
-  announce('b', [target], lp(localAttributes(B)));
-  publish(rib.originate(OWN, [target], undefined));
+  scene.up(ibgp('b', B));
+  scene.announce('b', [target], lp(localAttributes(B)));
+  scene.publish(rib.originate(OWN, [target], undefined));
   expect(table.groups.get(table.groupOf(target) ?? 0)).toMatchObject({ kind: 'blackhole', local: true, endpoint: OWN });
-  publish(rib.withdrawLocal([target], undefined));
-  expect(gatewaysOf(target)).toEqual(['10.5.2.0']);
+  scene.publish(rib.withdrawLocal([target], undefined));
+  expect(scene.gatewaysOf(target)).toEqual(['10.5.2.0']);
 });
 
 test('attribute sets are shared', () => {
-  up(ibgp('b', B));
-  for (const each of manyPrefixes(50)) announce('b', [each], lp(localAttributes(B)));
+  scene.up(ibgp('b', B));
+  for (const each of manyPrefixes(50)) scene.announce('b', [each], lp(localAttributes(B)));
   expect(rib.attributeSets).toBe(1);
 });
-
-function publish(events: readonly FeedEvent[]): readonly FeedEvent[] {
-  for (const event of events) {
-    if (event.type === 'group') table.setGroup(event.group);
-    if (event.type === 'routes') table.setRoutes(event.group, event.prefixes);
-    if (event.type === 'withdrawn') table.withdraw(event.prefixes);
-    if (event.type === 'group-removed') expect(table.removeGroup(event.id)).toBe(true);
-  }
-  return events;
-}
-
-function up(...peers: readonly RibPeer[]): void {
-  for (const peer of peers) rib.peerUp(peer);
-}
-
-function receive(peer: string, update: Update): readonly FeedEvent[] {
-  const { events, refused } = rib.receive(peer, update, undefined);
-  expect(refused).toBeUndefined();
-  return publish(events);
-}
-
-function announce(peer: string, prefixes: readonly Prefix[], attributes: Attributes): readonly FeedEvent[] {
-  return receive(peer, { family: 4, withdrawn: [], announced: prefixes, attributes });
-}
-
-function drain(peer: string, maxPrefixes = 1_000) {
-  const all = [];
-  for (let next = rib.nextUpdates(peer, maxPrefixes); next; next = rib.nextUpdates(peer, maxPrefixes)) all.push(next);
-  return all;
-}
-
-/** What a peer holds after everything that is due to it. */
-function told(peer: string): Record<string, Attributes | undefined> {
-  const held: Record<string, Attributes | undefined> = {};
-  for (const { withdrawn, announced, attributes } of drain(peer).flatMap(({ updates }) => updates)) {
-    for (const gone of withdrawn) delete held[gone];
-    for (const came of announced) held[came] = attributes;
-  }
-  return held;
-}
-
-function gatewaysOf(of: Prefix | undefined): (Address | undefined)[] | undefined {
-  const id = of && table.groupOf(of);
-  return id === undefined ? undefined : table.groups.get(id)?.nextHops.map(({ gateway }) => gateway);
-}
-
-function ibgp(name: string, at: Address): RibPeer {
-  return { name, kind: 'ibgp', asn: 64_512, routerId: at, address: at, families: [4] };
-}
-
-function ebgp(name: string, asn: number): RibPeer {
-  const at = address(`10.0.1.${asn & 255}`);
-  return { name, kind: 'ebgp', asn, routerId: at, address: at, families: [4] };
-}
-
-function lp(attributes: Attributes): Attributes {
-  return { ...attributes, localPref: 100 };
-}
-
-function wayTo(id: number, endpoint: Address): FeedGroup {
-  const nextHops = [{ gateway: address(`10.5.${id}.0`), onlink: true, weight: 1 }];
-  return { id, kind: 'unicast', nextHops, endpoint, local: false, node: `node${id}` };
-}
-
-function manyPrefixes(count: number, first = 20): Prefix[] {
-  return Array.from({ length: count }, (_, i) => prefix(`${first}.${i >> 8}.${i & 255}.0/24`));
-}

@@ -4,12 +4,12 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
 import { localAttributes } from '../../../../bgpd/rib/attributes.ts';
-import { decodeMessage, encodeMessage } from '../../../../bgpd/session/exchange-codec.ts';
+import { decodeFrame, decodeMessage, encodeFrames, encodeMessage } from '../../../../bgpd/session/exchange-codec.ts';
 import type { Message } from '../../../../bgpd/session/message.ts';
 import { cutText, NOTIFICATION, notification, notificationText } from '../../../../bgpd/session/notification.ts';
 import { address } from '../../../../lib/net/address.ts';
 import { prefix } from '../../../../lib/net/prefix.ts';
-import { MessageSchema } from '../../../../proto/gen/gingham/exchange/v1/exchange_pb.ts';
+import { MessageSchema, SessionRequestSchema } from '../../../../proto/gen/gingham/exchange/v1/exchange_pb.ts';
 import { HOSTILE_MESSAGES, HOSTILE_UPDATES } from './hostile-messages.ts';
 
 const ROUND_TRIPS: readonly Message[] = [
@@ -25,7 +25,22 @@ const ROUND_TRIPS: readonly Message[] = [
       holdTimeSeconds: 65_535,
       routerId: address('10.0.0.1'),
       node: 'node1.example',
-      capabilities: { families: [4, 6], routeRefresh: true },
+      capabilities: {
+        families: [4, 6],
+        routeRefresh: true,
+        enhancedRefresh: true,
+        gracefulRestart: {
+          restarted: true,
+          restartTimeSeconds: 4_095,
+          families: [6, 4],
+          preserved: [6],
+          notification: true,
+        },
+        longLived: [
+          { family: 6, preserved: true, staleSeconds: 0xff_ffff },
+          { family: 4, preserved: false, staleSeconds: 0 },
+        ],
+      },
     },
   },
   {
@@ -54,6 +69,7 @@ const ROUND_TRIPS: readonly Message[] = [
         clusterList: [address('10.0.0.8'), address('0.0.0.0')],
         communities: [1, 0xffff_ff01],
         largeCommunities: ['64512:1:2', '64512:1:4294967295'],
+        weight: 256,
       },
     },
   },
@@ -61,6 +77,16 @@ const ROUND_TRIPS: readonly Message[] = [
 
 test.each(ROUND_TRIPS)('$type survives the wire', (message) => {
   expect(decodeMessage(overTheWire(encodeMessage(message)))).toEqual({ message });
+});
+
+test('many messages make few frames, and come out in their order', () => {
+  const messages = Array.from({ length: 3_000 }, (_, i) => ROUND_TRIPS[i % ROUND_TRIPS.length] as Message);
+  const frames = encodeFrames(messages);
+  expect(frames.length).toBeGreaterThan(1);
+  expect(frames.length).toBeLessThan(20);
+  const decoded = frames.flatMap((frame) => decodeFrame(fromBinary(SessionRequestSchema, frame).messages));
+  expect(decoded).toEqual(messages.map((message) => ({ message })));
+  expect(encodeFrames([])).toEqual([]);
 });
 
 describe('hostile input', () => {
@@ -79,8 +105,9 @@ describe('hostile input', () => {
     }
   });
 
-  test('no frame at all', () => {
-    expect(decodeMessage(undefined)).toMatchObject({ reset: NOTIFICATION.badMessageType });
+  test.each([0, 1_025])('a frame of %i messages', (count) => {
+    const messages = new Array<ReturnType<typeof encodeMessage>>(count).fill(encodeMessage({ type: 'keepalive' }));
+    expect(decodeFrame(messages)).toMatchObject([{ reset: NOTIFICATION.badMessageLength }]);
   });
 
   test('a cause that is not credible is left out, the update stays', () => {

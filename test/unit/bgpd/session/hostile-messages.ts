@@ -29,6 +29,7 @@ const RESET = {
   badRouterId: { code: 2, subcode: 3 },
   optionalAttribute: { code: 3, subcode: 9 },
   invalidNetworkField: { code: 3, subcode: 10 },
+  unexpectedInOpenSent: { code: 5, subcode: 1 },
   rejected: { code: 6, subcode: 5 },
 } as const;
 
@@ -80,6 +81,9 @@ export const HOSTILE_UPDATES: readonly HostileCase[] = [
   attributes('513 communities', { communities: [...new Array(513).keys()] }, 'withdraw'),
   attributes('513 large communities', { largeCommunities: new Array(513).fill({ localData1: 1 }) }, 'withdraw'),
   attributes('a community twice', { communities: [5, 5] }, 'ok'),
+  attributes('weight 0', { weight: 0 }, 'withdraw'),
+  attributes('weight 257', { weight: 257 }, 'withdraw'),
+  attributes('the largest weight', { weight: 256 }, 'ok'),
   attributes('the largest LOCAL_PREF and MED', { localPref: 0xffff_ffff, med: 0xffff_ffff }, 'ok'),
 ];
 
@@ -104,7 +108,6 @@ export const HOSTILE_IN_CONTEXT: readonly HostileCase[] = [
 export const HOSTILE_MESSAGES: readonly HostileCase[] = [
   { name: 'no body', message: {}, verdict: RESET.badMessageType },
   open('a good OPEN', {}, 'ok'),
-  open('OPEN without capabilities', { capabilities: {} }, 'ok'),
   open('OPEN with unknown families', { capabilities: { families: [77 as AddressFamily, AddressFamily.IPV4] } }, 'ok'),
   open('a storm of capabilities', { capabilities: { families: new Array(10_000).fill(AddressFamily.IPV6) } }, 'ok'),
   open(
@@ -113,6 +116,18 @@ export const HOSTILE_MESSAGES: readonly HostileCase[] = [
       capabilities: {
         families: [AddressFamily.IPV4],
         gracefulRestart: { restartTimeSeconds: 0xffff_ffff, families: new Array(10_000).fill(99) },
+      },
+    },
+    'ok',
+  ),
+  open(
+    'long-lived graceful restart of absurd time and families, each often',
+    {
+      capabilities: {
+        families: [AddressFamily.IPV4],
+        longLivedGracefulRestart: {
+          families: new Array(10_000).fill({ family: AddressFamily.IPV4, staleTimeSeconds: 0xffff_ffff }),
+        },
       },
     },
     'ok',
@@ -137,6 +152,28 @@ export const HOSTILE_MESSAGES: readonly HostileCase[] = [
     message: { body: { case: 'notification', value: { code: 6, subcode: 2, text: 'é'.repeat(9_999) } } },
     verdict: 'ok',
   },
+];
+
+/** Well-formed, and refused as the first message by what the receiver knows: who it is, and that `b` is its only other peer. */
+export const HOSTILE_FIRST: readonly HostileCase[] = [
+  { ...update('UPDATE before OPEN', {}, RESET.unexpectedInOpenSent) },
+  family('END-OF-RIB before OPEN', 'endOfRib', AddressFamily.IPV4, RESET.unexpectedInOpenSent),
+  family('ROUTE-REFRESH before OPEN', 'routeRefresh', AddressFamily.IPV4, RESET.unexpectedInOpenSent),
+  {
+    name: 'KEEPALIVE before OPEN',
+    message: { body: { case: 'keepalive', value: {} } },
+    verdict: RESET.unexpectedInOpenSent,
+  },
+  open('OPEN of another version', { version: 2 }, { code: 2, subcode: 1 }),
+  open('OPEN of another AS than registered', { asn: 65_001 }, { code: 2, subcode: 2 }),
+  open('OPEN of AS 0', { asn: 0 }, { code: 2, subcode: 2 }),
+  open('OPEN with our router id', { routerId: Uint8Array.of(127, 0, 0, 2) }, RESET.badRouterId),
+  open('OPEN with another router id than registered', { routerId: Uint8Array.of(10, 0, 0, 3) }, RESET.badRouterId),
+  open('OPEN with hold time 2', { holdTimeSeconds: 2 }, { code: 2, subcode: 6 }),
+  open('OPEN with an absurd hold time', { holdTimeSeconds: 0xffff_ffff }, { code: 2, subcode: 6 }),
+  open('OPEN without a family in common', { capabilities: {} }, { code: 2, subcode: 7 }),
+  open('OPEN of a node that nobody knows', { node: 'nobody' }, RESET.rejected),
+  open('OPEN in our own name', { node: 'node2' }, RESET.rejected),
 ];
 
 function update(name: string, value: UpdateInit, verdict: HostileVerdict): HostileCase {

@@ -28,8 +28,8 @@ class FakeConnection implements Connection {
   room = true;
   closed = false;
 
-  send(message: Message): boolean {
-    this.sent.push(message.type);
+  send(...messages: readonly Message[]): boolean {
+    this.sent.push(...messages.map(({ type }) => type));
     return this.room;
   }
 
@@ -63,7 +63,10 @@ beforeEach(() => {
     up: (open) => log.push(`up ${open.node}`),
     down: (reason) => log.push(`down: ${reason}`),
     received: (message, flaw) => log.push(flaw === undefined ? message.type : `${message.type} (${flaw})`),
-    pull: () => dueHere.shift(),
+    pull() {
+      const messages = dueHere.shift();
+      return messages && { messages, more: dueHere.length > 0 };
+    },
     sent: () => undefined,
     failed: (reason) => log.push(`failed: ${reason}`),
     stateChanged: () => undefined,

@@ -6,13 +6,14 @@ import { Client, credentials } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Accept, Connection, ConnectionListener } from '../../../../bgpd/session/connection.ts';
 import type { Message, Open } from '../../../../bgpd/session/message.ts';
-import { NOTIFICATION, notification } from '../../../../bgpd/session/notification.ts';
+import { notification } from '../../../../bgpd/session/notification.ts';
 import { type Exchange, openExchange } from '../../../../bgpd/session/route-exchange.ts';
 import { address } from '../../../../lib/net/address.ts';
 import { openBidiStream } from '../../../../lib/rpc/service.ts';
 import { systemClock } from '../../../../lib/run/clock.ts';
 import {
   ExchangeService,
+  MessageSchema,
   SessionRequestSchema,
   type SessionResponse,
 } from '../../../../proto/gen/gingham/exchange/v1/exchange_pb.ts';
@@ -156,11 +157,6 @@ test('a peer that does not read: no room, then room when it does', async () => {
 
 describe('a first message that is not an acceptable OPEN', () => {
   const ROWS = [
-    {
-      name: 'KEEPALIVE first',
-      message: { body: { case: 'keepalive' as const, value: {} } },
-      code: NOTIFICATION.unexpectedInOpenSent,
-    },
     ...HOSTILE_MESSAGES.filter(({ name, verdict }) => typeof verdict === 'object' && !name.includes('RIB')).map(
       ({ name, message, verdict }) => ({ name, message, code: verdict as { code: number; subcode: number } }),
     ),
@@ -171,12 +167,12 @@ describe('a first message that is not an acceptable OPEN', () => {
     const call = openBidiStream(raw, ExchangeService, 'session');
     const answers: unknown[] = [];
     let ended = false;
-    call.on('data', ({ message: answered }: SessionResponse) => answers.push(answered?.body.value));
+    call.on('data', ({ messages }: SessionResponse) => answers.push(...messages.map(({ body }) => body.value)));
     call.on('error', () => undefined);
     call.on('end', () => {
       ended = true;
     });
-    call.write(create(SessionRequestSchema, { message }));
+    call.write(create(SessionRequestSchema, { messages: [create(MessageSchema, message)] }));
     await eventually('it is ended', () => ended);
     expect(answers).toMatchObject([code]);
     expect(accepted.log).toEqual([]);

@@ -69,17 +69,17 @@ describe('typed services', () => {
     const server = new Server();
     addService(server, ExchangeService, {
       session(call) {
-        call.on('data', ({ message }) => call.write(create(SessionResponseSchema, { ...(message && { message }) })));
+        call.on('data', ({ messages }) => call.write(create(SessionResponseSchema, { messages })));
         call.on('end', () => call.end());
       },
     });
     await serve(server);
     const call = openBidiStream(client(), ExchangeService, 'session');
     const body = { case: 'notification', value: { code: 6, subcode: 2, text: 'bye' } } as const;
-    call.write(create(SessionRequestSchema, { message: { body } }));
+    call.write(create(SessionRequestSchema, { messages: [{ body }] }));
     call.end();
     const seen: unknown[] = [];
-    for await (const { message } of call) seen.push(message?.body);
+    for await (const { messages } of call) seen.push(...messages.map(({ body: told }: { body: unknown }) => told));
     expect(seen).toEqual([
       expect.objectContaining({ case: 'notification', value: expect.objectContaining(body.value) }),
     ]);
