@@ -25,6 +25,7 @@ import { showNodes } from './nodes.ts';
 import { showPeers } from './peers.ts';
 import { addPodCommands, withoutDashes } from './pod-commands.ts';
 import { findPod } from './pod-place.ts';
+import { showRoutes } from './routes.ts';
 import { showTop } from './top.ts';
 
 const COUNT = integer(1, 1, 1_000, 'packets', 'packets for each pod');
@@ -113,6 +114,14 @@ function addViews(program: Command, run: Run): void {
     .option('--json', 'one line of JSON an event')
     .action(({ follow, json }: JsonFlag & { follow?: boolean }) =>
       finish(run, showEvents(run.runFolder, { follow: follow === true, json: json === true })),
+    );
+  program
+    .command('routes [prefix]')
+    .description("bgpd's routes and why each is the best; of an address the longest match")
+    .option('--explain', 'every candidate of one prefix, and the step at which it lost')
+    .option('--json', 'as JSON')
+    .action((prefix: string | undefined, { explain = false, json = false }: JsonFlag & { explain?: boolean }) =>
+      finish(run, showRoutes(run.runFolder, { prefix, explain, json })),
     );
   program
     .command('top')

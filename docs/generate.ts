@@ -15,6 +15,7 @@ import { eventAnswer } from '../ctl/events.ts';
 import { leasesAnswer } from '../ctl/leases.ts';
 import { nodesAnswer } from '../ctl/nodes.ts';
 import { peersAnswer } from '../ctl/peers.ts';
+import { routesAnswer } from '../ctl/routes.ts';
 import { topAnswer } from '../ctl/top.ts';
 import { PROGRAM as FELIX, SETTINGS as FELIX_SETTINGS } from '../felix/config.ts';
 import { felixMetrics } from '../felix/metrics.ts';
@@ -32,6 +33,7 @@ const ANSWERS: Readonly<Record<string, z.ZodType>> = {
   peers: peersAnswer,
   leases: leasesAnswer,
   drops: dropsAnswer,
+  routes: routesAnswer,
   events: eventAnswer,
   top: topAnswer,
   doctor: doctorAnswer,
