@@ -18,6 +18,7 @@ export async function rivalRow(
   { nodes: [receiver, sender] }: NodePair,
   folder: string,
   routes: number,
+  signal: AbortSignal,
 ): Promise<RibRow> {
   if ((await whereIs('bird')) === undefined) throw new Error('BIRD is needed as the sender');
   const speakers: Speaker[] = [];
@@ -36,12 +37,12 @@ export async function rivalRow(
     const statics = manyPrefixes(routes).map((prefix) => `route ${prefix} blackhole;`);
     const exported = `protocol static { ipv4; ${statics.join('\n')} }`;
     await bird(sender, 'sender', `${birdFile(sender.underlay, receiver.underlay)} ${exported}`);
-    await until(async () => (await birdCount('sender')) >= routes);
+    await until(async () => (await birdCount('sender')) >= routes, signal);
     if (name === 'bird') {
       const started = await bird(receiver, 'receiver', birdFile(receiver.underlay, sender.underlay));
       const [upMs, doneMs] = await Promise.all([
-        started.says('BGP session established'),
-        until(async () => (await birdCount('receiver')) >= routes),
+        started.says('BGP session established', signal),
+        until(async () => (await birdCount('receiver')) >= routes, signal),
       ]);
       return rowOf(name, routes, doneMs - upMs, await started.peakRssMb());
     }
@@ -50,8 +51,11 @@ export async function rivalRow(
     speakers.push(started);
     const summary = ['netns', 'exec', receiver.namespace, 'gobgp', 'global', 'rib', 'summary'];
     const [upMs, doneMs] = await Promise.all([
-      started.says('Peer Up'),
-      until(async () => Number(/Destination: (\d+)/.exec((await execute('ip', summary)).stdout)?.[1] ?? 0) >= routes),
+      started.says('Peer Up', signal),
+      until(
+        async () => Number(/Destination: (\d+)/.exec((await execute('ip', summary)).stdout)?.[1] ?? 0) >= routes,
+        signal,
+      ),
     ]);
     return rowOf(name, routes, doneMs - upMs, await started.peakRssMb());
   } finally {

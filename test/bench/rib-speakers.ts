@@ -17,6 +17,9 @@ import { type Prefix, prefix } from '../../lib/net/prefix.ts';
 import type { BenchNode } from './node-pair.ts';
 
 export const execute = promisify(execFile);
+/** Longest wait for anything. */
+const PATIENCE_MS = 120_000;
+
 const SILENT = pino({ level: 'silent' });
 
 /** A program in a namespace, its output line by line. */
@@ -35,15 +38,15 @@ export class Speaker {
     }
   }
 
-  /** When its output first had `text` in it, performance.now(); rejects where it ends or takes too long. */
-  async says(text: string, withinMs = 120_000): Promise<number> {
+  /** When its output first had `text` in it, performance.now(); rejects where it ends, takes too long or is not wanted. */
+  async says(text: string, signal: AbortSignal, withinMs = PATIENCE_MS): Promise<number> {
     const seen = await new Promise<number | undefined>((resolve) => {
       const look = (): void => {
         if (this.#output.includes(text)) resolve(performance.now());
       };
       this.#waiting.push(look);
       this.#child.once('exit', () => resolve(undefined));
-      setTimeout(() => resolve(undefined), withinMs).unref();
+      AbortSignal.any([signal, AbortSignal.timeout(withinMs)]).addEventListener('abort', () => resolve(undefined));
       look();
     });
     if (seen === undefined) throw new Error(`"${text}" was not said: ${this.#output.slice(-1_000)}`);
@@ -103,8 +106,9 @@ export class PlayedNode {
   }
 
   /** When the feed first had `count` routes, performance.now(). */
-  has(count: number): Promise<number> {
-    return new Promise((resolve) => {
+  has(count: number, signal: AbortSignal): Promise<number> {
+    return new Promise((resolve, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason as Error));
       this.#changed = () => {
         if (this.view.routeCount >= count) resolve(performance.now());
       };
@@ -129,14 +133,15 @@ export class PlayedNode {
   }
 }
 
-/** Polls until `look` holds; gives when, performance.now(). */
-export async function until(look: () => Promise<boolean>, withinMs = 120_000): Promise<number> {
-  const deadlineMs = performance.now() + withinMs;
+/** Polls until `look` holds; gives when, performance.now(). Rejects where that takes too long or is not wanted. */
+export async function until(look: () => Promise<boolean>, signal: AbortSignal): Promise<number> {
+  const deadlineMs = performance.now() + PATIENCE_MS;
   while (performance.now() < deadlineMs) {
+    signal.throwIfAborted();
     if (await look().catch(() => false)) return performance.now();
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
-  throw new Error(`not within ${withinMs} ms`);
+  throw new Error(`not within ${PATIENCE_MS} ms`);
 }
 
 /** `count` different /24 prefixes. */
