@@ -18,6 +18,7 @@ import { Metrics, startStatusServer } from '../lib/run/status-server.ts';
 import { startBfdThread } from './bfd/liveness.ts';
 import type { BgpdConfig } from './config.ts';
 import { GobgpServer } from './gobgp/server.ts';
+import { nextHopSocketPath } from './next-hop-watch.ts';
 import { Node, type NodeOptions } from './node.ts';
 import { explainRoute, listRoutes } from './route-list.ts';
 import { openExchange } from './session/route-exchange.ts';
@@ -46,6 +47,7 @@ export async function startBgpd(config: BgpdConfig, context: DaemonContext): Pro
     ...{ config, context, clock: systemClock, metrics, registry, view, table, feedInSync },
     exchange: openExchange(systemClock, config.tls),
     startBfd: startBfdThread,
+    nextHopSocket: nextHopSocketPath(config.runFolder),
     random: Math.random,
   };
   const bringUp = new NodeBringUp(options, (node) => gobgp.attach(node));

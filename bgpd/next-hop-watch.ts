@@ -34,7 +34,8 @@ const HOLD_MS = 10_000;
 const REQUEST_MAX = 1_000;
 
 export interface NextHopWatchOptions {
-  readonly socketPath: string;
+  /** Absent: nobody is asked, and nothing is known. */
+  readonly socketPath: string | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   /** `reason`: the kernel cannot reach it since then; `undefined`: it can, or nobody knows any more. */
@@ -102,8 +103,9 @@ export class NextHopWatch {
 
   /** Connects, and again whenever felix goes away. */
   start(): void {
-    if (this.#closed) return;
-    const client = connectUnixSocket(this.#options.socketPath);
+    const { socketPath } = this.#options;
+    if (this.#closed || socketPath === undefined) return;
+    const client = connectUnixSocket(socketPath);
     const call = openBidiStream(client, NextHopService, 'track');
     this.#call = call;
     let over = false;

@@ -20,7 +20,7 @@ import type { NodeRecord } from './mesh/node-record.ts';
 import { Registration } from './mesh/registration.ts';
 import { sessionsWanted } from './mesh/sessions-wanted.ts';
 import { type BgpdMetrics, bgpdMetrics } from './metrics.ts';
-import { NextHopWatch, nextHopSocketPath } from './next-hop-watch.ts';
+import { NextHopWatch } from './next-hop-watch.ts';
 import type { PeerRecord } from './peer-set.ts';
 import { dynamicPeer, importChanges, PeeringFile } from './peering.ts';
 import { NO_PEERING, type Peering } from './peering-file.ts';
@@ -48,6 +48,8 @@ export interface NodeOptions {
   readonly feedInSync: () => boolean;
   readonly exchange: Exchange;
   readonly startBfd: StartBfdThread;
+  /** Where felix tells which next hops the kernel reaches; absent: nobody is asked. */
+  readonly nextHopSocket?: string;
   readonly random: () => number;
 }
 
@@ -128,18 +130,13 @@ export class Node {
       isComplete: () => (config.isReflector ? this.gate.opened : options.feedInSync()),
     });
     this.watch = new PeerWatch({
-      settings: config.bfd,
-      startThread: options.startBfd,
-      log: context.log,
-      metrics,
+      ...{ settings: config.bfd, startThread: options.startBfd, log: context.log, metrics },
       peers: () => this.#watchedPeers(),
       end: (name, kind, detail, detectedUnixUs) => this.speaker.lost(name, kind, detail, detectedUnixUs),
       dial: (name) => this.speaker.peers.members.get(name)?.peer.hurry(),
     });
     this.nextHops = new NextHopWatch({
-      socketPath: nextHopSocketPath(config.runFolder),
-      clock,
-      log: context.log,
+      ...{ socketPath: options.nextHopSocket, clock, log: context.log },
       changed: (...change) => this.#nextHopChanged(...change),
     });
     this.gate = this.#syncGate();
@@ -343,7 +340,7 @@ export class Node {
   #sessionsChanged(): void {
     if (this.#sessionsScheduled) return;
     this.#sessionsScheduled = true;
-    setImmediate(() => {
+    this.#options.clock.nextTurn(() => {
       this.#sessionsScheduled = false;
       this.watch.follow();
       this.gate.check();

@@ -22,9 +22,7 @@ import type { Message, Open, RefreshKind } from './session/message.ts';
 import { type Notification, notification } from './session/notification.ts';
 import type { PeerOwner } from './session/peer.ts';
 import { keptAfter, StaleRoutes } from './stale-routes.ts';
-
-/** Peers told something, for each millisecond of pause before the next round (RFC 4271 section 9.2.1.1 has a fixed time). */
-const PEERS_PER_MS = 10;
+import { WakeRound } from './wake-round.ts';
 
 export interface SpeakerOptions {
   /** What this node sends. */
@@ -53,13 +51,13 @@ export class Speaker {
   readonly peers: PeerSet;
   readonly #stale: StaleRoutes;
   #open: Open;
-  #wakeScheduled = false;
-  #nextWakeMs = 0;
+  readonly #round: WakeRound;
 
   constructor(options: SpeakerOptions) {
     const { open, dialler, clock, log, random = Math.random } = options;
     this.#options = options;
     this.#open = open;
+    this.#round = new WakeRound(clock, () => this.peers.wake((name) => options.rib.hasUpdates(name)));
     this.#stale = new StaleRoutes({
       clock,
       drop: (name, families, why) => this.#dropStale(name, families, why),
@@ -183,20 +181,9 @@ export class Speaker {
     memory.downCause = undefined;
   }
 
-  /** Gives every peer what is due to it, in one round: in the next turn of the event loop, or after a pause. */
+  /** Gives every peer what is due to it, soon. */
   wakePeers(): void {
-    if (this.#wakeScheduled) return;
-    this.#wakeScheduled = true;
-    const { clock, rib } = this.#options;
-    const wake = (): void => {
-      this.#wakeScheduled = false;
-      const woken = this.peers.wake((name) => rib.hasUpdates(name));
-      this.#nextWakeMs = clock.monotonicMs() + woken / PEERS_PER_MS;
-    };
-    const pauseMs = this.#nextWakeMs - clock.monotonicMs();
-    // The turn in which the own feed is sent, and the one that writes it, are first.
-    if (pauseMs < 1) clock.nextTurn(() => clock.nextTurn(wake));
-    else clock.after(pauseMs, wake);
+    this.#round.schedule();
   }
 
   /** Long work, a slice a turn, so that keepalives are sent in between. */

@@ -20,13 +20,11 @@ import type { LocRib, RibChange } from './loc-rib.ts';
 import type { Path } from './path.ts';
 import { applyPolicy, classOf, looksAtPrefixes, type Policy } from './policy.ts';
 import { type ExportRules, exportAttributes } from './route-rules.ts';
+import { type Exported, packStretch, type Stretch } from './stretch.ts';
 import type { Update } from './update.ts';
 
 /** Useless entries beyond which the log is compacted, if they are also the majority: so it costs little per change. */
 const COMPACT_AT = 64;
-
-/** Messages in one stretch: where every prefix has attributes of its own, packing is what takes the time. */
-const STRETCH_UPDATES_MAX = 128;
 
 /** Packed stretches kept for the peers that follow. */
 const STRETCHES_MAX = 1_024;
@@ -35,12 +33,6 @@ const STRETCHES_MAX = 1_024;
 export interface GroupRules extends ExportRules {
   /** Export policy; `undefined` lets everything pass. It sees the peer that the route came from as neighbour. */
   readonly policy?: Policy | undefined;
-}
-
-/** What a prefix is told as; one object per path and class of prefixes, so that identity compares. */
-interface Exported {
-  readonly attributes: Attributes;
-  readonly peer: string;
 }
 
 /** Where one peer is in the log. Only its group steps it. */
@@ -62,13 +54,6 @@ export interface Outgoing {
 export interface PeerOutgoing {
   readonly updates: readonly Update[];
   readonly endOfRib: readonly Family[];
-}
-
-/** One packed stretch of the log, the same for every peer that stands at its start. */
-interface Stretch {
-  readonly end: number;
-  readonly withdrawn: Update | undefined;
-  readonly announced: readonly { readonly update: Update; readonly peer: string; readonly asWithdrawn: Update }[];
 }
 
 /** Prefixes that are to be told as what is best for them now. */
@@ -263,7 +248,8 @@ export class UpdateGroup {
     const known = this.#stretches.get(key);
     if (known !== undefined) return known;
     // Causes of long ago would be measured as delays: the initial update has none.
-    const stretch = this.#pack(cursor.position, maxPrefixes, cursor.initialEnd === undefined);
+    const log = { family: this.#family, prefixes: this.#prefixes, routes: this.#routes, causes: this.#causes };
+    const stretch = packStretch(log, cursor.position, maxPrefixes, cursor.initialEnd === undefined);
     if (this.#stretches.size >= STRETCHES_MAX) this.#forgetStretches();
     if (this.#cursors.size > 1) this.#stretches.set(key, stretch);
     if (stretch.end === this.#prefixes.length) this.#openStretches.add(key);
@@ -281,47 +267,6 @@ export class UpdateGroup {
   #forgetStretches(): void {
     if (this.#stretches.size > 0) this.#stretches.clear();
     this.#openStretches.clear();
-  }
-
-  /** Packs entries from an index on: what was withdrawn together, and what has the same attributes together. */
-  #pack(start: number, maxPrefixes: number, withCauses: boolean): Stretch {
-    const withdrawn: Prefix[] = [];
-    const announced = new Map<Exported, { readonly prefixes: Prefix[]; readonly cause: Cause | undefined }>();
-    let withdrawnCause: Cause | undefined;
-    let end = start;
-    for (
-      let taken = 0;
-      end < this.#prefixes.length && taken < maxPrefixes && announced.size < STRETCH_UPDATES_MAX;
-      end++
-    ) {
-      const prefix = this.#prefixes[end];
-      if (prefix === undefined) continue;
-      taken++;
-      const exported = this.#routes[end];
-      // The log is in order of change: the first cause of a message is its oldest.
-      const cause = withCauses ? this.#causes[end] : undefined;
-      if (exported === undefined) {
-        withdrawn.push(prefix);
-        withdrawnCause ??= cause;
-        continue;
-      }
-      const together = announced.get(exported);
-      if (together === undefined) announced.set(exported, { prefixes: [prefix], cause });
-      else together.prefixes.push(prefix);
-    }
-    return {
-      end,
-      withdrawn: withdrawn.length > 0 ? this.#update(withdrawnCause, { withdrawn }) : undefined,
-      announced: [...announced].map(([{ attributes, peer }, { prefixes, cause }]) => ({
-        peer,
-        update: this.#update(cause, { announced: prefixes, attributes }),
-        asWithdrawn: this.#update(cause, { withdrawn: prefixes }),
-      })),
-    };
-  }
-
-  #update(cause: Cause | undefined, content: Partial<Update>): Update {
-    return { family: this.#family, withdrawn: [], announced: [], ...content, ...(cause !== undefined && { cause }) };
   }
 
   /** Closes the holes and forgets the withdrawn prefixes that every peer was told of; positions follow. */

@@ -175,15 +175,18 @@ class FabricEnd implements Connection {
     };
   }
 
-  send(message: Message): boolean {
-    if (this.#closed) return true;
-    this.#fabric.count(message);
-    this.#pending.push(message);
-    if (this.#pending.length > 1) return true;
+  send(...messages: readonly Message[]): boolean {
+    if (this.#closed || messages.length === 0) return true;
+    const isScheduled = this.#pending.length > 0;
+    for (const message of messages) {
+      this.#fabric.count(message);
+      this.#pending.push(message);
+    }
+    if (isScheduled) return true;
     this.later(() => {
-      const messages = this.#pending;
+      const due = this.#pending;
       this.#pending = [];
-      for (const each of messages) this.#other?.take(each);
+      for (const each of due) this.#other?.take(each);
     });
     return true;
   }

@@ -1,4 +1,4 @@
-// Messages as the bytes that a stream carries, by the codec of production, and back. What HTTP/2, TCP and IP add on top is
+// Messages as the bytes that a stream carries, by the codec of production, one a frame, and back. What HTTP/2, TCP and IP add on top is
 // not counted: it depends on how many frames share a segment.
 
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
@@ -10,9 +10,11 @@ import { SessionRequestSchema } from '../../proto/gen/gingham/exchange/v1/exchan
 export const GRPC_HEADER_BYTES = 5;
 
 export function encodeFrame(message: Message): Uint8Array {
-  return toBinary(SessionRequestSchema, create(SessionRequestSchema, { message: encodeMessage(message) }));
+  return toBinary(SessionRequestSchema, create(SessionRequestSchema, { messages: [encodeMessage(message)] }));
 }
 
 export function decodeFrame(bytes: Uint8Array): Decoded {
-  return decodeMessage(fromBinary(SessionRequestSchema, bytes).message);
+  const [message] = fromBinary(SessionRequestSchema, bytes).messages;
+  if (message === undefined) throw new RangeError('a frame without a message');
+  return decodeMessage(message);
 }

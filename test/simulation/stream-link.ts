@@ -129,12 +129,14 @@ export class StreamEnd implements Connection {
     return this.link.otherOf(this);
   }
 
-  send(message: Message): boolean {
+  send(...messages: readonly Message[]): boolean {
     if (this.closed) return true;
     const { windowBytes, watcher } = this.link.network.options;
-    const frame = encodeFrame(message);
-    watcher.sent(this, message, frame.length);
-    this.lane.push(frame.length, () => this.other.take(decodeFrame(frame)));
+    for (const message of messages) {
+      const frame = encodeFrame(message);
+      watcher.sent(this, message, frame.length);
+      this.lane.push(frame.length, () => this.other.take(decodeFrame(frame)));
+    }
     this.#blocked ||= this.lane.bytes > windowBytes;
     return !this.#blocked;
   }
