@@ -267,6 +267,9 @@ class Lane {
     let atMs = time.nowMs + network.latencyMs();
     for (let waitMs = RETRANSMIT_MS; random.chance(network.lossShare); waitMs *= 2) atMs += waitMs;
     this.#lastMs = Math.max(this.#lastMs, atMs);
+    // Lost so often that a PING behind it stays without answer: the connection ends first.
+    const brokenMs = time.nowMs + PING_MS.every + PING_MS.timeout;
+    if (this.#lastMs > brokenMs) this.#breakAt(brokenMs);
     this.#queue.push({ atMs: this.#lastMs, frame: { bytes, arrive } });
     this.#bytes += bytes;
     if (!this.#isPlanned && !this.#isStalled) this.#plan(this.#lastMs);
@@ -277,6 +280,7 @@ class Lane {
     this.#bytes = 0;
     this.#isStalled = false;
     this.#isPlanned = false;
+    this.#lastMs = 0;
     this.#generation++;
   }
 
@@ -285,6 +289,13 @@ class Lane {
     const { time, random } = this.#link.network.options;
     this.#isStalled = false;
     this.#plan(time.nowMs + random.between(RETRANSMIT_MS, 2 * RETRANSMIT_MS));
+  }
+
+  #breakAt(atMs: number): void {
+    const generation = this.#generation;
+    this.#link.network.options.time.at(atMs, () => {
+      if (generation === this.#generation) this.#link.breakBoth();
+    });
   }
 
   #passes(): boolean {
