@@ -7,15 +7,18 @@ import { readdir } from 'node:fs/promises';
 import { killPods } from '../ctl/pod-run.ts';
 import { pause, systemClock } from '../lib/run/clock.ts';
 import { EXIT, ExitError } from '../lib/run/exit.ts';
+import { makeCables } from './cables.ts';
 import { etcdHealthy, startEtcd, writeNetworkConfig } from './etcd.ts';
 import { endNamespaceProcesses } from './lab-process.ts';
 import { launchNodes } from './launch.ts';
 import { existingNamespaces, makeNamespaces, removeNamespaces } from './namespaces.ts';
 import { endedDaemons, type NodeView, observe, whatIsMissing } from './observe.ts';
-import { combineOptions, DEFAULT_OPTIONS, type LabOptions, optionsText } from './options.ts';
+import { combineOptions, DEFAULT_OPTIONS, type LabOptions } from './options.ts';
 import type { Progress } from './progress.ts';
-import { clearLabState, labFolder, machineFolder, readLabRecord, writeLabRecord } from './state.ts';
+import { shapeText } from './report.ts';
+import { clearLabState, type LabRecord, labFolder, machineFolder, readLabRecord, writeLabRecord } from './state.ts';
 import { buildTopology, namespacePrefix, namespacesOf, type Topology } from './topology.ts';
+import type { YamlSource } from './yaml-file.ts';
 
 /** A first look costs a little CPU that the daemons need; later ones are spaced by this. */
 const LOOK_MS = 50;
@@ -38,13 +41,13 @@ export interface Bringing {
 export async function findLab(lab: string): Promise<Topology | undefined> {
   const record = await readLabRecord(lab);
   if (record === undefined) return undefined;
-  if (record !== 'unreadable') return buildTopology(lab, record.options);
+  if (record !== 'unreadable') return buildTopology(lab, record.options, record.source);
   throw new ExitError(EXIT.config, `lab: the record of lab ${lab} is not readable: "lab down" clears it`);
 }
 
 /**
  * Makes the lab, or completes the one that is there, and waits until it has converged. `given` holds the options that
- * were asked for; what is not given is the running lab's, or the default. An abort leaves a half-made lab: the caller
+ * were asked for; what is not given is the running lab's, or the default; with a topology file they are its own. An abort leaves a half-made lab: the caller
  * clears it.
  */
 export async function bringUp(
@@ -52,9 +55,11 @@ export async function bringUp(
   given: Partial<LabOptions>,
   progress: Progress,
   signal: AbortSignal,
+  source?: YamlSource,
 ): Promise<Bringing> {
-  const present = await usableLab(lab, given, progress);
-  const topology = present ?? (await makeLab(lab, combineOptions(DEFAULT_OPTIONS, given), progress, signal));
+  const present = await usableLab(lab, given, progress, source);
+  const asked = buildTopology(lab, combineOptions(DEFAULT_OPTIONS, given), source);
+  const topology = present ?? (await makeLab(asked, progress, signal));
   progress.step('starting etcd');
   await startEtcd(topology);
   await etcdHealthy(topology, signal);
@@ -62,7 +67,7 @@ export async function bringUp(
   const startMs = systemClock.monotonicMs();
   progress.step('starting daemons');
   const started = await launchNodes(topology, progress, signal);
-  await writeLabRecord(lab, { phase: 'running', options: topology.options, createdUnixMs: Date.now() });
+  await writeLabRecord(lab, recordOf(topology, 'running'));
   progress.step('waiting for every node to know every other');
   const views = await converged(topology, progress, signal);
   return { topology, existed: present !== undefined, started, views, convergedMs: systemClock.monotonicMs() - startMs };
@@ -82,7 +87,7 @@ export async function tearDown(lab: string): Promise<number> {
     const names =
       record === 'unreadable'
         ? [...existing].filter((name) => name.startsWith(namespacePrefix(lab)))
-        : namespacesOf(buildTopology(lab, record.options)).filter((name) => existing.has(name));
+        : namespacesOf(buildTopology(lab, record.options, record.source)).filter((name) => existing.has(name));
     count = (await endNamespaceProcesses(names)) + (await killAllPods(lab));
     await removeNamespaces(names);
   }
@@ -123,16 +128,22 @@ export async function converged(
 }
 
 /** The lab that is there, if it can be completed; what cannot is cleared. Throws `ExitError` where the options differ. */
-async function usableLab(lab: string, given: Partial<LabOptions>, progress: Progress): Promise<Topology | undefined> {
+async function usableLab(
+  lab: string,
+  given: Partial<LabOptions>,
+  progress: Progress,
+  source: YamlSource | undefined,
+): Promise<Topology | undefined> {
   const record = await readLabRecord(lab);
   if (record === undefined) return undefined;
   if (record !== 'unreadable' && record.phase === 'running') {
-    const wanted = optionsText(combineOptions(record.options, given));
-    const running = optionsText(record.options);
-    const topology = buildTopology(lab, record.options);
+    const wanted = shapeText(combineOptions(record.options, given), source ?? record.source);
+    const running = shapeText(record.options, record.source);
+    const topology = buildTopology(lab, record.options, record.source);
     const existing = await existingNamespaces();
     const whole = namespacesOf(topology).every((name) => existing.has(name));
-    if (whole && wanted === running) return topology;
+    const same = source === undefined || source.text === record.source?.text;
+    if (whole && same && wanted === running) return topology;
     if (whole) {
       throw new ExitError(
         EXIT.conflict,
@@ -145,8 +156,8 @@ async function usableLab(lab: string, given: Partial<LabOptions>, progress: Prog
   return undefined;
 }
 
-async function makeLab(lab: string, options: LabOptions, progress: Progress, signal: AbortSignal): Promise<Topology> {
-  const topology = buildTopology(lab, options);
+async function makeLab(topology: Topology, progress: Progress, signal: AbortSignal): Promise<Topology> {
+  const { lab } = topology;
   progress.step(`making ${namespacesOf(topology).length} namespaces`);
   await clearLabState(lab);
   const existing = await existingNamespaces();
@@ -157,7 +168,12 @@ async function makeLab(lab: string, options: LabOptions, progress: Progress, sig
       `lab: namespace ${taken} exists and no lab knows it: remove it (ip netns delete ${taken}) or choose another --name`,
     );
   }
-  await writeLabRecord(lab, { phase: 'making', options, createdUnixMs: Date.now() });
+  await writeLabRecord(lab, recordOf(topology, 'making'));
   await makeNamespaces(topology, signal);
+  await makeCables(topology, signal);
   return topology;
+}
+
+function recordOf({ options, source }: Topology, phase: LabRecord['phase']): LabRecord {
+  return { phase, options, ...(source && { source }), createdUnixMs: Date.now() };
 }

@@ -9,11 +9,10 @@ import type { PingReport } from '../ctl/pod-ping.ts';
 import { isAlive, signalProcess } from '../ctl/process-identity.ts';
 import { EXIT, ExitError, errorText } from '../lib/run/exit.ts';
 import { bringUp, findLab, tearDown } from './cluster.ts';
-import { startEtcd } from './etcd.ts';
 import { ended, livingProcess } from './lab-process.ts';
-import { startDaemon } from './launch.ts';
+import { startPlace } from './launch.ts';
 import { inNamespace } from './namespaces.ts';
-import { findNode, findPlace, findProcess } from './node-daemons.ts';
+import { findPlace, findProcess } from './node-daemons.ts';
 import { observe, whatIsMissing } from './observe.ts';
 import type { LabOptions } from './options.ts';
 import { pingAllPods } from './pod-mesh.ts';
@@ -21,6 +20,7 @@ import { type Progress, seconds, showProgress } from './progress.ts';
 import { labTitle, lossLines, statusReport, statusTable } from './report.ts';
 import { labNames, readLabRecord, withLabLock } from './state.ts';
 import type { Topology } from './topology.ts';
+import type { YamlSource } from './yaml-file.ts';
 
 /** Signals that end a process, and how long `kill` waits for that. */
 const ENDING_SIGNALS: readonly string[] = ['KILL', 'TERM', 'INT', 'HUP', 'QUIT'];
@@ -36,7 +36,7 @@ const PING_PATIENCE_MS = 10_000;
 const EXIT_INTERRUPTED = 130;
 
 /** `up`: makes or completes the lab, pings every pod from every pod, prints the table. */
-export async function up(lab: string, given: Partial<LabOptions>): Promise<number> {
+export async function up(lab: string, given: Partial<LabOptions>, source?: YamlSource): Promise<number> {
   const before = await readLabRecord(lab);
   return withLabLock(lab, 'up', async () => {
     const progress = showProgress();
@@ -50,7 +50,7 @@ export async function up(lab: string, given: Partial<LabOptions>): Promise<numbe
     };
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt);
     try {
-      return await bringUpAndShow(lab, given, progress, interrupted.signal);
+      return await bringUpAndShow(lab, given, progress, interrupted.signal, source);
     } catch (error) {
       progress.end();
       if (!interrupted.signal.aborted) throw hinted(error, lab);
@@ -82,7 +82,7 @@ export async function status(lab: string, json: boolean): Promise<number> {
   const views = await observe(topology);
   const missing = whatIsMissing(views);
   if (json) print([JSON.stringify(statusReport(topology, views, missing))]);
-  else print([labTitle(topology), '', ...statusTable(topology, views), ...afterBlank(missing)]);
+  else print([labTitle(topology), '', ...statusTable(views), ...afterBlank(missing)]);
   return missing.length === 0 ? EXIT.ok : EXIT.internal;
 }
 
@@ -128,8 +128,7 @@ export async function start(lab: string, name: string): Promise<number> {
     process.stderr.write(`lab: ${place.title} runs already\n`);
     return EXIT.ok;
   }
-  if (place.daemon === undefined) await startEtcd(topology);
-  else startDaemon(topology, findNode(topology, name.split('/')[0] ?? ''), place.daemon);
+  await startPlace(topology, name, place.daemon);
   return EXIT.ok;
 }
 
@@ -147,8 +146,9 @@ async function bringUpAndShow(
   given: Partial<LabOptions>,
   progress: Progress,
   signal: AbortSignal,
+  source: YamlSource | undefined,
 ): Promise<number> {
-  const { topology, existed, started, views, convergedMs } = await bringUp(lab, given, progress, signal);
+  const { topology, existed, started, views, convergedMs } = await bringUp(lab, given, progress, signal, source);
   progress.step('pinging every pod from every pod');
   const pings = await pingUntilAllAnswer(topology, signal);
   progress.end();
@@ -156,7 +156,7 @@ async function bringUpAndShow(
     ? `the lab ran already; ${started === 0 ? 'nothing had to be started' : `${started} daemons started again`}`
     : `start to converged: ${seconds(convergedMs)}`;
   const end = `${took}; pod to pod: ${pings.pairs - pings.lost} of ${pings.pairs} pairs; all: ${seconds(progress.elapsedMs())}`;
-  print([labTitle(topology), '', ...statusTable(topology, views, pings), '', end, ...lossLines(pings)]);
+  print([labTitle(topology), '', ...statusTable(views, pings), '', end, ...lossLines(pings)]);
   return pings.lost === 0 ? EXIT.ok : EXIT.internal;
 }
 

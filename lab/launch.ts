@@ -12,11 +12,21 @@ import { POD_NETNS_FILE } from '../ctl/pod-place.ts';
 import { plugPod } from '../ctl/pod-plug.ts';
 import { poll } from '../ctl/poll.ts';
 import { EXIT, ExitError } from '../lib/run/exit.ts';
-import { parseSubnetEnv, type SubnetEnv } from '../lib/subnet-env.ts';
+import { parseSubnetEnv, podAddress, type SubnetEnv } from '../lib/subnet-env.ts';
+import { startEtcdMember } from './etcd.ts';
 import { lastWords, livingProcess, type ProcessPlace, startProcess } from './lab-process.ts';
 import { inNamespace, ipIn } from './namespaces.ts';
-import { daemonArgv, daemonEnvironment, daemonPlace, daemonsOf } from './node-daemons.ts';
+import {
+  daemonArgv,
+  daemonEnvironment,
+  daemonPlace,
+  daemonsOf,
+  findNode,
+  offersServices,
+  peeringFile,
+} from './node-daemons.ts';
 import type { Progress } from './progress.ts';
+import { plugServices, servicePeering } from './services.ts';
 import { machineFolder } from './state.ts';
 import type { NodeMachine, Topology } from './topology.ts';
 
@@ -31,6 +41,7 @@ export async function launchNodes(topology: Topology, progress: Progress, signal
       const folder = machineFolder(topology.lab, node.name);
       await mkdir(folder, { recursive: true, mode: 0o755 });
       await writeFile(join(folder, POD_NETNS_FILE), `${node.podNamespace}\n`);
+      if (offersServices(topology, node)) await writeFile(peeringFile(topology, node), servicePeering(topology, node));
     }),
   );
   const jobs = daemonsOf(topology.options.mode).flatMap((daemon) =>
@@ -51,9 +62,28 @@ export async function launchNodes(topology: Topology, progress: Progress, signal
   return missing.length;
 }
 
-/** Starts one daemon; its log and record go to its node's folder. */
-export function startDaemon(topology: Topology, node: NodeMachine, daemon: DaemonName): void {
-  startProcess(daemonPlace(topology, node, daemon), daemonArgv(topology, node, daemon), daemonEnvironment());
+/** Starts one daemon, with flags beyond its usual ones; its log and record go to its node's folder. */
+export function startDaemon(
+  topology: Topology,
+  node: NodeMachine,
+  daemon: DaemonName,
+  extraFlags: readonly string[] = [],
+): void {
+  const argv = [...daemonArgv(topology, node, daemon), ...extraFlags];
+  startProcess(daemonPlace(topology, node, daemon), argv, daemonEnvironment());
+}
+
+/** Starts the daemon, or the etcd member, that is called so. */
+export async function startPlace(
+  topology: Topology,
+  name: string,
+  daemon: DaemonName | undefined,
+  extraFlags: readonly string[] = [],
+): Promise<void> {
+  const member = topology.etcdMembers.find((candidate) => candidate.name === name);
+  if (member !== undefined) await startEtcdMember(topology, member);
+  else if (daemon !== undefined)
+    startDaemon(topology, findNode(topology, name.split('/')[0] ?? ''), daemon, extraFlags);
 }
 
 /** The node's leased subnet from its subnet.env; `undefined` where there is none yet. */
@@ -107,6 +137,7 @@ async function plugNode(topology: Topology, node: NodeMachine, signal: AbortSign
   }
   const inPod = inNamespace(node.podNamespace);
   await plugPod({ nodeIp: ipIn(node.namespace), podNetns: node.podNamespace, inPod }, env, signal);
+  await plugServices(topology, node, podAddress(env.subnet));
 }
 
 async function daemonAnswers(place: ProcessPlace, daemon: DaemonName, signal: AbortSignal): Promise<void> {

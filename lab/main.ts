@@ -12,6 +12,8 @@ import { down, exec, kill, ping, start, status, theLab, up } from './commands.ts
 import { showLog } from './logs.ts';
 import { findProcess } from './node-daemons.ts';
 import { BACKEND, COUNT, LAB_NAME, type LabOptions, MODE, NODES, nodeBackend, optionValue, SIGNAL } from './options.ts';
+import { optionsOf, readTopology, topologySource } from './topology-spec.ts';
+import { namesIn, shippedFolder, type YamlSource } from './yaml-file.ts';
 
 const TOOLS = ['ip', 'etcd', 'ping', 'sh'];
 
@@ -25,6 +27,7 @@ options, or its names are taken; 130 interrupted. exec gives the command's own e
 
 interface UpFlags {
   readonly nodes?: string;
+  readonly topology?: string;
   readonly backend?: string;
   readonly mode?: string;
   readonly nodeBackend?: readonly string[];
@@ -67,12 +70,17 @@ function addLifeCommands(program: Command, named: Named, finish: Finish): void {
     .description('make the lab (or complete the one that runs), wait until it has converged, ping all pods')
     .option('--nodes <number>', `${NODES.help} [${NODES.accepts}; default ${NODES.default}]`)
     .option('--backend <name>', `${BACKEND.help} [${BACKEND.accepts}; default ${BACKEND.default}]`)
+    .option(
+      '--topology <name>',
+      `a file, or one of ${namesIn(shippedFolder('topologies')).join(', ')}; instead of the options above and below`,
+    )
     .option('--mode <name>', `${MODE.help} [${MODE.accepts}; default ${MODE.default}]`)
     .option('--node-backend <node=backend...>', 'another backend for one node, as node2=vxlan-user; may be repeated')
     .action((flags: UpFlags) => {
       const given = upOptions(flags);
+      const source = flags.topology === undefined ? undefined : topologyFlag(flags.topology, given);
       checkMachine();
-      return finish(up(named(), given));
+      return finish(up(named(), source === undefined ? given : optionsOf(readTopology(source)), source));
     });
   program
     .command('down')
@@ -135,6 +143,13 @@ function addProcessCommands(program: Command, named: Named, finish: Finish): voi
       checkMachine();
       return finish(start(named(), name));
     });
+}
+
+/** The file that was named; throws `ExitError` where options were given that it decides. */
+function topologyFlag(nameOrPath: string, given: Partial<LabOptions>): YamlSource {
+  const [other] = Object.keys(given);
+  if (other === undefined) return topologySource(nameOrPath);
+  throw new ExitError(EXIT.usage, `lab: --topology says ${other} itself: give one or the other`);
 }
 
 function upOptions(flags: UpFlags): Partial<LabOptions> {

@@ -6,7 +6,7 @@
 import { readdir } from 'node:fs/promises';
 import { run } from '../ctl/child.ts';
 import { prefixLength } from '../lib/net/prefix.ts';
-import { interfaceAddress, type Machine, type Network, namespacesOf, type Topology } from './topology.ts';
+import { interfaceAddress, isCabled, type Machine, type Network, namespacesOf, type Topology } from './topology.ts';
 
 /**
  * The kernel keeps one table of neighbours for all namespaces of a machine, 1,024 entries by default, and collects from
@@ -34,15 +34,18 @@ export async function makeNamespaces(topology: Topology, signal: AbortSignal): P
     names.map((name) => `netns add ${name}`),
     signal,
   );
-  const machines: readonly Machine[] = [topology.etcd, ...topology.nodes];
-  await batch(
-    ipIn(topology.routerNamespace),
-    ['link set lo up', ...topology.networks.flatMap(networkCommands), ...machines.flatMap(attachCommands)],
-    signal,
-  );
+  const machines: readonly Machine[] = [...topology.etcdMembers, ...topology.nodes];
+  for (const router of topology.routers) {
+    const networks = topology.networks.filter(({ at }) => at === router.name);
+    const attached = machines.filter(({ link }) => networks.includes(link.network));
+    const lines = ['link set lo up', ...networks.flatMap(networkCommands), ...attached.flatMap(attachCommands)];
+    await batch(ipIn(router.namespace), lines, signal);
+  }
   const neighbours = permanentNeighbours(machines);
   await Promise.all([
-    run([...inNamespace(topology.routerNamespace), 'sh', '-c', 'echo 1 >/proc/sys/net/ipv4/ip_forward'], { signal }),
+    ...topology.routers.map(({ namespace }) =>
+      run([...inNamespace(namespace), 'sh', '-c', 'echo 1 >/proc/sys/net/ipv4/ip_forward'], { signal }),
+    ),
     ...machines.map((machine) =>
       batch(ipIn(machine.namespace), [...machineCommands(machine), ...(neighbours.get(machine) ?? [])], signal),
     ),
@@ -76,7 +79,9 @@ function attachCommands({ name, namespace, link }: Machine): readonly string[] {
   ];
 }
 
-function machineCommands({ link }: Machine): readonly string[] {
+function machineCommands(machine: Machine): readonly string[] {
+  const { link } = machine;
+  if (isCabled(machine)) return ['link set lo up'];
   return [
     'link set lo up',
     `address add ${interfaceAddress(link)} dev ${link.device}`,
@@ -88,7 +93,9 @@ function machineCommands({ link }: Machine): readonly string[] {
 function permanentNeighbours(machines: readonly Machine[]): ReadonlyMap<Machine, readonly string[]> {
   const commands = new Map(
     machines.map((machine) => {
-      const others = machines.filter((other) => other !== machine && other.link.network === machine.link.network);
+      const others = machines.filter(
+        (other) => other !== machine && other.link.network === machine.link.network && !isCabled(other),
+      );
       const lines = others.map(
         ({ link }) =>
           `neighbour replace ${link.address} lladdr ${macOf(link.address)} dev ${machine.link.device} nud permanent`,
@@ -106,7 +113,8 @@ function macOf(address: string): string {
   return ['02', '00', ...bytes].join(':');
 }
 
-async function batch(ip: readonly string[], lines: readonly string[], signal?: AbortSignal): Promise<void> {
+/** Runs lines of `ip` in one process. Rejects with `CommandError` at the first that is refused. */
+export async function batch(ip: readonly string[], lines: readonly string[], signal?: AbortSignal): Promise<void> {
   const options = signal === undefined ? {} : { signal };
   await run([...ip, '-batch', '-'], { input: `${lines.join('\n')}\n`, ...options });
 }

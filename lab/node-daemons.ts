@@ -2,6 +2,7 @@
 //
 // The daemons run from dist/ as anywhere else; nothing here is known to them but their flags.
 
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DAEMONS, type DaemonName } from '../ctl/daemon-http.ts';
 import { EXIT, ExitError } from '../lib/run/exit.ts';
@@ -9,16 +10,10 @@ import { etcdPlace } from './etcd.ts';
 import type { ProcessPlace } from './lab-process.ts';
 import type { Mode } from './options.ts';
 import { machineFolder } from './state.ts';
-import { ETCD_PREFIX, etcdEndpoint, type NodeMachine, type Topology } from './topology.ts';
+import { ETCD_PREFIX, etcdEndpoint, isCabled, type NodeMachine, type Topology } from './topology.ts';
 
 /** Variables that would change a daemon behind the lab's back. */
 const DAEMON_VARIABLE = /^(?:FLANNELD|BGPD|FELIX|ETCD)_/;
-
-/**
- * Up to so many nodes run BFD: a full mesh of N nodes sends about 7 N² packets a second at 300 ms, and all of a lab's nodes
- * share one machine, whose load would then look like silence.
- */
-export const BFD_NODES_MAX = 10;
 
 /** The daemons that a node runs, in starting order. */
 export function daemonsOf(mode: Mode): readonly DaemonName[] {
@@ -39,18 +34,44 @@ export function daemonPlace(topology: Topology, node: NodeMachine, daemon: Daemo
 export function daemonArgv(topology: Topology, node: NodeMachine, daemon: DaemonName): readonly string[] {
   const common = ['--node-name', node.name, '--run-dir', machineFolder(topology.lab, node.name)];
   const etcd = ['--etcd-endpoints', etcdEndpoint(topology)];
+  const { bfd, timers } = topology.spec;
   const own: Record<DaemonName, readonly string[]> = {
     flanneld: [
-      ...etcd,
-      '--etcd-prefix',
-      ETCD_PREFIX,
+      ...[...etcd, '--etcd-prefix', ETCD_PREFIX],
       '--ip-masq',
       ...(node.backend === 'vxlan-user' ? ['--vxlan-user'] : []),
+      ...(isCabled(node) ? ['--iface', node.link.device] : []),
+      ...flag('subnet-lease-ttl-seconds', timers['lease-ttl'], 1_000),
     ],
-    bgpd: [...etcd, ...(topology.nodes.length > BFD_NODES_MAX ? ['--bfd=false'] : [])],
-    felix: ['--feed', topology.options.mode === 'routed' ? 'bgpd,flanneld:network' : 'flanneld'],
+    bgpd: [
+      ...etcd,
+      ...(bfd ? [] : ['--bfd=false']),
+      ...(node.isReflector ? ['--reflector'] : []),
+      ...flag('bfd-interval-milliseconds', timers['bfd-interval'], 1),
+      ...flag('bfd-multiplier', timers['bfd-multiplier'], 1),
+      ...flag('hold-time-seconds', timers.hold, 1_000),
+      ...(offersServices(topology, node) ? ['--config', peeringFile(topology, node)] : []),
+    ],
+    felix: [
+      ...['--feed', topology.options.mode === 'routed' ? 'bgpd,flanneld:network' : 'flanneld'],
+      ...flag('resync-interval-seconds', timers['felix-resync'], 1_000),
+    ],
   };
   return [process.execPath, mainPath(daemon), ...common, ...own[daemon]];
+}
+
+/** The file in which a node's bgpd finds the routes of services. */
+export function peeringFile(topology: Topology, node: NodeMachine): string {
+  return join(machineFolder(topology.lab, node.name), 'bgpd.yaml');
+}
+
+/** Pods of this node have addresses that pods of other nodes have too. */
+export function offersServices({ spec }: Topology, node: NodeMachine): boolean {
+  return Object.values(spec.services).some(({ nodes }) => nodes.includes(node.name));
+}
+
+function flag(name: string, value: number | undefined, unit: number): readonly string[] {
+  return value === undefined ? [] : [`--${name}`, String(Math.round(value / unit))];
 }
 
 /** The environment of the lab's processes: this one's without variables of the daemons. */
@@ -68,20 +89,24 @@ export function findNode(topology: Topology, name: string): NodeMachine {
 
 /** The process named `node1/felix` or `etcd`; throws `ExitError` where there is none. */
 export function findProcess(topology: Topology, name: string): ProcessPlace & { readonly daemon?: DaemonName } {
-  if (name === topology.etcd.name) return etcdPlace(topology);
+  const member = topology.etcdMembers.find((candidate) => candidate.name === name);
+  if (member !== undefined) return etcdPlace(topology, member);
   const [nodeName = '', daemonName = ''] = name.split('/');
   const node = findNode(topology, nodeName);
   const names = daemonsOf(topology.options.mode);
   const daemon = names.find((candidate) => candidate === daemonName);
   if (daemon !== undefined) return { ...daemonPlace(topology, node, daemon), daemon };
   const known = names.map((candidate) => `${node.name}/${candidate}`).join(', ');
-  throw new ExitError(EXIT.usage, `lab: there is no process ${JSON.stringify(name)}: it may be ${known} or etcd`);
+  throw new ExitError(
+    EXIT.usage,
+    `lab: there is no process ${JSON.stringify(name)}: it may be ${known} or ${topology.etcdMembers.map(({ name: each }) => each).join(', ')}`,
+  );
 }
 
-/** The namespace named `node1`, `node1/pod`, `router` or `etcd`, and the run folder where it is a node. */
+/** The namespace named `node1`, `node1/pod`, or as a router or etcd member, and the run folder where it is a node. */
 export function findPlace(topology: Topology, name: string): { namespace: string; runFolder?: string } {
-  if (name === 'router') return { namespace: topology.routerNamespace };
-  if (name === topology.etcd.name) return { namespace: topology.etcd.namespace };
+  const other = [...topology.routers, ...topology.etcdMembers].find((candidate) => candidate.name === name);
+  if (other !== undefined) return { namespace: other.namespace };
   const [nodeName = '', part] = name.split('/');
   const node = findNode(topology, nodeName);
   if (part !== undefined && part !== 'pod') {

@@ -88,13 +88,19 @@ function missingAt(view: NodeView, views: readonly NodeView[]): string | undefin
   if (unready !== undefined) return `${unready.daemon} is not ready: ${unready.reason}`;
   if (view.subnet === undefined) return 'no subnet is leased';
   const others = views.filter((other) => other !== view);
-  if (view.peers !== undefined && view.peers.up < others.length)
-    return `${view.peers.up} of ${others.length} peers are up`;
+  const expected = expectedPeers(view, others);
+  if (view.peers !== undefined && view.peers.up < expected) return `${view.peers.up} of ${expected} peers are up`;
   const routes = new Set(view.routes);
   const unreached = others.filter(({ subnet }) => subnet === undefined || !routes.has(subnet.subnet));
   if (unreached.length === 0) return undefined;
   const [first] = unreached;
   return `no route to ${first?.node.name} (${first?.subnet?.subnet ?? 'no subnet'})${unreached.length > 1 ? ` and ${unreached.length - 1} more` : ''}`;
+}
+
+/** Sessions that a node has when all is well: with all, or where some nodes reflect, the others with those only. */
+export function expectedPeers({ node }: NodeView, others: readonly NodeView[]): number {
+  const reflectors = others.filter((other) => other.node.isReflector).length;
+  return node.isReflector || reflectors === 0 ? others.length : reflectors;
 }
 
 async function observeDaemon(topology: Topology, node: NodeMachine, daemon: DaemonName): Promise<DaemonView> {

@@ -5,9 +5,10 @@
 import { UNKNOWN } from '../ctl/daemon-status.ts';
 import type { PingReport } from '../ctl/pod-ping.ts';
 import { renderTable } from '../ctl/table.ts';
-import type { NodeView } from './observe.ts';
-import { optionsText } from './options.ts';
+import { expectedPeers, type NodeView } from './observe.ts';
+import { type LabOptions, optionsText } from './options.ts';
 import type { Topology } from './topology.ts';
+import type { YamlSource } from './yaml-file.ts';
 
 /** What `status --json` prints. */
 export interface StatusReport {
@@ -61,17 +62,21 @@ export function statusReport(topology: Topology, views: readonly NodeView[], mis
 }
 
 /** One line a node; the pods column only where there was a ping. */
-export function statusTable(topology: Topology, views: readonly NodeView[], pings?: PingReport): readonly string[] {
+export function statusTable(views: readonly NodeView[], pings?: PingReport): readonly string[] {
   const header = ['NODE', 'UNDERLAY', 'SUBNET', 'BACKEND', 'PEERS UP', 'ROUTES', 'READY'];
-  const others = topology.nodes.length - 1;
-  const rows = views.map(({ node, subnet, daemons, routes, peers }) => {
+  const rows = views.map((view) => {
+    const { node, subnet, daemons, routes, peers } = view;
+    const expected = expectedPeers(
+      view,
+      views.filter((other) => other !== view),
+    );
     const unready = daemons.filter((view) => !view.ready).map((view) => view.daemon);
     return [
       node.name,
       node.link.address,
       subnet?.subnet ?? UNKNOWN,
       node.backend,
-      `${peers?.up ?? UNKNOWN}/${others}`,
+      `${peers?.up ?? UNKNOWN}/${expected}`,
       String(routes.length),
       unready.length === 0 ? 'yes' : `not ${unready.join(', ')}`,
       ...(pings === undefined ? [] : [podsCell(node.name, pings)]),
@@ -92,7 +97,12 @@ export function lossLines(report: PingReport, limit = 10): readonly string[] {
 
 /** `lab default: --nodes 3 --backend vxlan --mode routed`. */
 export function labTitle(topology: Topology): string {
-  return `lab ${topology.lab}: ${optionsText(topology.options)}`;
+  return `lab ${topology.lab}: ${shapeText(topology.options, topology.source)}`;
+}
+
+/** What one would type to get such a lab. */
+export function shapeText(options: LabOptions, source: YamlSource | undefined): string {
+  return source === undefined ? optionsText(options) : `--topology ${source.path}`;
 }
 
 function podsCell(node: string, pings: PingReport): string {

@@ -20,6 +20,8 @@ const labRecordSchema = z.object({
   /** `making` until everything was started once: an interrupted `up` left it so. */
   phase: z.enum(['making', 'running']),
   options: labOptionsSchema,
+  /** The file that the lab was made from, as it was; absent where the options say it all. */
+  source: z.strictObject({ path: z.string(), text: z.string() }).exactOptional(),
   createdUnixMs: z.number(),
 });
 export type LabRecord = Readonly<z.infer<typeof labRecordSchema>>;

@@ -22,6 +22,8 @@ import type { GoodPeer } from './peer-check.ts';
 import { PeerRoster } from './peer-roster.ts';
 import { TunnelDevice, type TunnelSpec } from './tunnel-device.ts';
 
+const LOOPBACK = 'lo';
+
 export class VxlanBackend implements Backend {
   readonly name = 'vxlan';
   readonly setRoutes = undefined;
@@ -113,10 +115,11 @@ export class VxlanBackend implements Backend {
 
   #specOf(lease: Lease): Omit<TunnelSpec, 'name'> {
     const { vni, port, learning, gbp } = this.#config;
-    const { local, linkIndex } = this.#underlay;
+    const { local, linkIndex, name } = this.#underlay;
     const mac = lease.vtep?.mac ?? lease.vtep6?.mac;
     return {
-      vxlan: { vni, local, port, parentIndex: linkIndex, learning, gbp },
+      // An address on the loopback is reached by any interface: bound to that one, the device would send nothing.
+      vxlan: { vni, local, port, ...(name !== LOOPBACK && { parentIndex: linkIndex }), learning, gbp },
       ...(mac && { mac }),
       mtuBytes: this.mtuBytes,
       addresses: leaseSubnets(lease).map(prefixAddress),

@@ -50,7 +50,7 @@ describe('statusTable', () => {
   ]);
 
   it('shows one line a node, with a question mark for what nobody says', () => {
-    expect(statusTable(TOPOLOGY, views({ peers: undefined, subnet: undefined }), pings)).toEqual([
+    expect(statusTable(views({ peers: undefined, subnet: undefined }), pings)).toEqual([
       'NODE   UNDERLAY       SUBNET       BACKEND  PEERS UP  ROUTES  READY  POD TO POD',
       'node1  192.168.64.11  ?            vxlan         ?/2       3  yes    1/2, 0.10 ms',
       'node2  192.168.64.12  10.5.2.0/24  vxlan         2/2       3  yes    0/0',

@@ -31,7 +31,7 @@ describe('buildTopology', () => {
 
   it('gives each node of the largest lab its own addresses and namespaces', () => {
     const topology = buildTopology('default', LARGEST);
-    const machines = [topology.etcd, ...topology.nodes];
+    const machines = [...topology.etcdMembers, ...topology.nodes];
     expect(new Set(machines.map((machine) => machine.link.address)).size).toBe(51);
     expect(machines.every(({ link }) => prefixContains(link.network.prefix, link.address))).toBe(true);
     expect(machines.some(({ link }) => link.address === link.network.router)).toBe(false);
