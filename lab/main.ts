@@ -11,19 +11,42 @@ import { runMain } from '../lib/run/lifecycle.ts';
 import { down, exec, kill, ping, start, status, theLab, up } from './commands.ts';
 import { showLog } from './logs.ts';
 import { findProcess } from './node-daemons.ts';
-import { BACKEND, COUNT, LAB_NAME, type LabOptions, MODE, NODES, nodeBackend, optionValue, SIGNAL } from './options.ts';
+import {
+  BACKEND,
+  COUNT,
+  LAB_NAME,
+  type LabOptions,
+  MODE,
+  NODES,
+  nodeBackend,
+  optionValue,
+  RUNS,
+  SEED,
+  SIGNAL,
+} from './options.ts';
+import { listScenarios, runScenarios } from './run/run-command.ts';
 import { optionsOf, readTopology, topologySource } from './topology-spec.ts';
 import { namesIn, shippedFolder, type YamlSource } from './yaml-file.ts';
 
+/** Scenarios have a lab of their own, so that the one that stands is left alone. */
+const RUN_LAB = 'run';
 const TOOLS = ['ip', 'etcd', 'ping', 'sh'];
 
 const HELP = `
 Places: node1 (a node's namespace), node1/pod (its pod's), router, etcd. Processes: node1/flanneld, node1/bgpd,
 node1/felix, etcd. State and logs are under /run/gingham-lab/<name>/.
 
-Exit codes: 0 as asked; 1 not converged, not ready, or packets lost; 2 an argument is wrong; 3 the lab's record is not
+Exit codes: 0 as asked; 1 not converged, not ready, packets lost, or not as a scenario expects; 2 an argument is wrong; 3 the lab's record is not
 readable; 4 this machine cannot run it, or there is no such lab; 5 another command changes the lab, it runs with other
 options, or its names are taken; 130 interrupted. exec gives the command's own exit code.`;
+
+interface RunFlags {
+  readonly all?: boolean;
+  readonly runs: string;
+  readonly seed: string;
+  readonly json?: boolean;
+  readonly output: string;
+}
 
 interface UpFlags {
   readonly nodes?: string;
@@ -54,6 +77,7 @@ async function main(argv: readonly string[]): Promise<number> {
   addLifeCommands(program, named, finish);
   addLookCommands(program, named, finish);
   addProcessCommands(program, named, finish);
+  addRunCommands(program, () => (name === LAB_NAME.default ? RUN_LAB : named()), finish);
   const nameHelp = `${LAB_NAME.help} [${LAB_NAME.accepts}; default ${LAB_NAME.default}]`;
   everywhereOption(program, '--name <name>', 'name', nameHelp, (value) => {
     name = value;
@@ -150,6 +174,31 @@ function topologyFlag(nameOrPath: string, given: Partial<LabOptions>): YamlSourc
   const [other] = Object.keys(given);
   if (other === undefined) return topologySource(nameOrPath);
   throw new ExitError(EXIT.usage, `lab: --topology says ${other} itself: give one or the other`);
+}
+
+function addRunCommands(program: Command, named: Named, finish: Finish): void {
+  program
+    .command('run [scenario...]')
+    .description('break a cluster on purpose and see it converge; a file, or a name that "scenarios" lists')
+    .option('--all', 'every shipped scenario')
+    .option('--runs <number>', `${RUNS.help} [${RUNS.accepts}]`, RUNS.default)
+    .option('--seed <number>', `${SEED.help} [${SEED.accepts}]`, SEED.default)
+    .option('--json', 'figures as JSON on standard output')
+    .option('--output <file>', 'where all that was measured goes', 'results.json')
+    .action((names: readonly string[], flags: RunFlags) => {
+      const runs = optionValue('--runs', RUNS, flags.runs);
+      const seed = optionValue('--seed', SEED, flags.seed);
+      checkMachine();
+      const { all = false, json = false, output } = flags;
+      return finish(runScenarios(named(), { names, all, runs, seed, json, output }));
+    });
+  program
+    .command('scenarios')
+    .description('what there is to run, and what each teaches')
+    .option('--json', 'as JSON')
+    .action((flags: { json?: boolean }) => {
+      process.exitCode = listScenarios(flags.json === true);
+    });
 }
 
 function upOptions(flags: UpFlags): Partial<LabOptions> {

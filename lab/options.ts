@@ -31,6 +31,8 @@ export const MODE = choice(
   'where felix takes its routes from: bgpd (routed) or the leases alone (flannel)',
 );
 export const COUNT = integer(1, 1, 1_000, 'packets', 'packets for each pair');
+export const RUNS = integer(1, 1, 1_000, 'runs', 'how often each scenario is run');
+export const SEED = integer(1, 0, 2 ** 31, '', 'what moments and losses are drawn from; the same again gives the same');
 export const LAB_NAME: Setting<string> = {
   help: 'a lab of another name stands beside the default one',
   accepts: 'a lower-case letter, then up to 15 lower-case letters or digits',

@@ -21,6 +21,7 @@ await runMain(async () => {
   const packets = await startPackets(order, words);
   const stops = order.tcp.map(startStream);
   say({ ready: true });
+  const before = process.cpuUsage();
   const live = setInterval(() => {
     say({ live: { sent: Atomics.load(words, CONTROL.sent), heard: Atomics.load(words, CONTROL.heard) } });
   }, LIVE_MS);
@@ -30,7 +31,7 @@ await runMain(async () => {
   Atomics.store(words, CONTROL.phase, PHASE.stop);
   clearInterval(live);
   for (const stop of stops) stop();
-  const { user, system } = process.cpuUsage();
+  const { user, system } = process.cpuUsage(before);
   const report = { ...(await packets.report), tcp: [...streams.heard()], cpuUs: user + system };
   process.stdout.write(`${JSON.stringify({ report })}\n`, () => process.exit(0));
 });

@@ -19,6 +19,8 @@ import { decodePacket, encodePacket, PACKET_LENGTH } from './probe-packet.ts';
 import { openTickTimer, takeTicks } from './tick-timer.ts';
 
 const TICK_US = 1_000;
+/** A tick that is so much before its time is that tick. */
+const EARLY_US = 250;
 const IPPROTO_UDP = 17;
 const BUFFER_BYTES = 4 << 20;
 const ANY: Address = address('0.0.0.0');
@@ -36,6 +38,8 @@ interface Sending {
   readonly flow: ProbeFlow;
   readonly to: Uint8Array;
   readonly sent: SentList;
+  readonly offsetUs: number;
+  /** 0 before the first tick. */
   dueUs: number;
   refused: number;
   ticks: number;
@@ -79,10 +83,12 @@ function loop(): void {
 
 function send(nowUs: number): void {
   for (const sending of sendings) {
-    if (nowUs < sending.dueUs || sending.sent.isFull) continue;
+    // Flows begin a tick apart, so that they do not all leave at one.
+    sending.dueUs ||= nowUs + sending.offsetUs;
+    if (nowUs < sending.dueUs - EARLY_US || sending.sent.isFull) continue;
     const { flow, to } = sending;
-    const missed = Math.floor((nowUs - sending.dueUs) / flow.intervalUs);
-    const lateUs = nowUs - sending.dueUs;
+    const lateUs = Math.max(0, nowUs - sending.dueUs);
+    const missed = Math.floor(lateUs / flow.intervalUs);
     sending.ticks += missed + 1;
     sending.lateTicks += missed + (lateUs - missed * flow.intervalUs > flow.intervalUs / 2 ? 1 : 0);
     sending.worstLateUs = Math.max(sending.worstLateUs, lateUs);
@@ -108,9 +114,8 @@ function hear(): void {
 
 function sendingOf(flow: ProbeFlow, index: number): Sending {
   const to = rawSocketAddress(addressBytes(address(flow.to)));
-  // Flows begin apart, so that they do not all leave at one tick.
-  const dueUs = monotonicUs() + ((index * TICK_US) % flow.intervalUs);
-  return { flow, to, sent: new SentList(), dueUs, refused: 0, ticks: 0, lateTicks: 0, worstLateUs: 0 };
+  const offsetUs = (index * TICK_US) % flow.intervalUs;
+  return { flow, to, sent: new SentList(), offsetUs, dueUs: 0, refused: 0, ticks: 0, lateTicks: 0, worstLateUs: 0 };
 }
 
 function opened(what: string, fd: number): number {

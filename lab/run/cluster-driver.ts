@@ -20,6 +20,11 @@ export interface ClusterNode {
   readonly tunnelDevice: string | undefined;
 }
 
+export interface LinkEnd {
+  readonly place: string;
+  readonly device: string;
+}
+
 /** What is known of a cluster without asking it. */
 export interface ClusterFacts {
   readonly driver: 'netns' | 'compose';
@@ -29,6 +34,10 @@ export interface ClusterFacts {
   readonly nodeBinary: string;
   /** Names of the etcd members, which are also places and processes. */
   readonly etcdMembers: readonly string[];
+  /** The interfaces of each link, by its name. */
+  readonly linkEnds: ReadonlyMap<string, readonly LinkEnd[]>;
+  /** Where each member keeps its data, as seen in its place. */
+  readonly etcdDataFolders: readonly string[];
   /** etcd's client endpoints as nodes use them. */
   readonly etcdEndpoints: readonly string[];
   /** Largest disagreement of the monotonic clocks of two places, ms; 0 where they are one. */

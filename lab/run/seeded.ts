@@ -1,0 +1,14 @@
+// Numbers that look random and are the same in every run with the same seed: losses of a link, moments of a fault.
+//
+// mulberry32: 32 bits of state are enough for a lab, and nothing secret hangs on it.
+
+/** Numbers from 0 up to, not including, 1. */
+export function seeded(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
