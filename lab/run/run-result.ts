@@ -119,9 +119,17 @@ function flowResults({ reports, plans }: Measured, inRun: (atUs: number) => numb
   return plans.flatMap(({ id, from, to, kind, intervalUs }) => {
     const sent = reports.get(from)?.sent.find((flow) => flow.id === id);
     if (kind === 'tcp' || sent === undefined) return [];
-    const sentMs = Array.from(new Float64Array(bytesOf(sent.sentUs)), inRun);
-    const flow = { from, to, kind, intervalMs: intervalUs / 1_000, sentMs, refused: sent.refused };
-    return [analyseFlow(flow, heard.get(id) ?? [])];
+    const all = Array.from(new Float64Array(bytesOf(sent.sentUs)), inRun);
+    // What was sent before the run began went to receivers that did not all listen yet.
+    const before = all.filter((ms) => ms < 0).length;
+    const flow = { from, to, kind, intervalMs: intervalUs / 1_000, sentMs: all.slice(before), refused: sent.refused };
+    const own = (heard.get(id) ?? []).map((packet) => ({ ...packet, seq: packet.seq - before }));
+    return [
+      analyseFlow(
+        flow,
+        own.filter(({ seq }) => seq >= 0),
+      ),
+    ];
   });
 }
 
