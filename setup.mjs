@@ -9,10 +9,16 @@ import { delimiter, join } from 'node:path';
 
 /** Command that must be on the PATH, or file that must be there, and the Debian package that brings it. */
 const BUILD_TOOLS = { python3: 'python3', make: 'make', 'g++': 'g++' };
-const LAB_TOOLS = { etcd: 'etcd-server', ip: 'iproute2', nft: 'nftables', ping: 'iputils-ping', iperf3: 'iperf3' };
+const LAB_TOOLS = {
+  etcd: 'etcd-server',
+  etcdctl: 'etcd-client',
+  ip: 'iproute2',
+  nft: 'nftables',
+  ping: 'iputils-ping',
+  iperf3: 'iperf3',
+};
 const TEST_TOOLS = {
   ...LAB_TOOLS,
-  etcdctl: 'etcd-client',
   tcpdump: 'tcpdump',
   tshark: 'tshark',
   ethtool: 'ethtool',

@@ -31,6 +31,8 @@ import { namesIn, shippedFolder, type YamlSource } from './yaml-file.ts';
 /** Scenarios have a lab of their own, so that the one that stands is left alone. */
 const RUN_LAB = 'run';
 const TOOLS = ['ip', 'etcd', 'ping', 'sh'];
+/** What steps of scenarios need beyond that. */
+const RUN_TOOLS = [...TOOLS, 'nft', 'tc', 'etcdctl'];
 
 const HELP = `
 Places: node1 (a node's namespace), node1/pod (its pod's), router, etcd. Processes: node1/flanneld, node1/bgpd,
@@ -188,7 +190,7 @@ function addRunCommands(program: Command, named: Named, finish: Finish): void {
     .action((names: readonly string[], flags: RunFlags) => {
       const runs = optionValue('--runs', RUNS, flags.runs);
       const seed = optionValue('--seed', SEED, flags.seed);
-      checkMachine();
+      checkMachine(RUN_TOOLS);
       const { all = false, json = false, output } = flags;
       return finish(runScenarios(named(), { names, all, runs, seed, json, output }));
     });
@@ -213,11 +215,11 @@ function upOptions(flags: UpFlags): Partial<LabOptions> {
 }
 
 /** Throws `ExitError` (environment) where this machine lacks what a lab needs. */
-function checkMachine(): void {
+function checkMachine(tools: readonly string[] = TOOLS): void {
   if (process.platform !== 'linux') throw new ExitError(EXIT.environment, 'lab: network namespaces need Linux');
   if (process.getuid?.() !== 0) throw new ExitError(EXIT.environment, 'lab: network namespaces need root: use sudo');
   const folders = (process.env['PATH'] ?? '').split(delimiter);
-  const missing = TOOLS.filter((tool) => !folders.some((folder) => existsSync(join(folder, tool))));
+  const missing = tools.filter((tool) => !folders.some((folder) => existsSync(join(folder, tool))));
   if (missing.length === 0) return;
   throw new ExitError(EXIT.environment, `lab: missing: ${missing.join(', ')}. "node setup.mjs lab" installs them`);
 }

@@ -40,5 +40,5 @@ function namesIn({ name, argument }: Step, etcdMembers: readonly string[]): read
   const machines = ['node', 'process', 'from', 'to'].flatMap((key) =>
     typeof others[key] === 'string' ? [others[key]] : [],
   );
-  return link === undefined ? machines : [`link ${String(link)}`];
+  return typeof link !== 'string' ? machines : [`link ${link}`];
 }

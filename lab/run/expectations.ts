@@ -1,7 +1,7 @@
 // Expectations of a scenario: their few sentences, and whether a run fulfils them. Pure.
 //
-//   loss [on node1 > web] <= 200 ms     no loss [on node1 > web]      converged <= 1 s      tcp gap <= 1 s
-//   no flap    no log at error    no duplicates    no reordering    detected by bfd-down    path of node1 > web changes
+// A sentence is what a person would say: `loss on node1 > web <= 200 ms`, `converged <= 1 s`, `no flap`. Not fulfilled is also
+// what could not be measured: no packet sent proves no absence of loss.
 
 import type { ExpectationResult, RunResult } from '../results/results-schema.ts';
 

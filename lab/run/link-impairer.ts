@@ -51,7 +51,8 @@ export class LinkImpairer {
       await this.#driver.run(place, ['tc', 'qdisc', 'del', 'dev', device, 'root']).catch(() => undefined);
     }
     for (const process of processes) process.stdin?.end();
-    await Promise.all(processes.map((process) => (process.exitCode === null ? once(process, 'exit') : undefined)));
+    const living = processes.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null);
+    await Promise.all(living.map((process) => once(process, 'exit')));
   }
 
   async unimpairAll(): Promise<void> {

@@ -41,7 +41,7 @@ export function joinStages(
   return {
     ...none,
     cause,
-    detectedBy: String(own?.fields['causeKind'] ?? written.kind),
+    detectedBy: textOf(own?.fields['causeKind']) ?? written.kind,
     node: written.node,
     detectedMs: stamps.length === 0 ? null : Math.max(fromMs, inRun(Math.min(...stamps))),
     decidedMs: decidedUs === undefined ? null : inRun(decidedUs),
@@ -66,9 +66,13 @@ export function kernelWrites(events: readonly DaemonEvent[], { fromMs, toMs }: P
   return events
     .filter(({ kind }) => kind === WRITTEN)
     .map(({ node, atUs, fields }) => {
-      const cause = typeof fields['cause'] === 'string' ? fields['cause'] : undefined;
-      const kind = String(fields['kind'] ?? 'repair');
+      const cause = textOf(fields['cause']);
+      const kind = textOf(fields['kind']) ?? 'repair';
       return { node, atMs: inRun(atUs), cause, kind, kernelMs: Number(fields['kernelUs'] ?? 0) / 1_000 };
     })
     .filter(({ atMs }) => atMs >= fromMs && atMs <= toMs);
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
 }
