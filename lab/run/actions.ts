@@ -15,6 +15,10 @@ const TABLE = 'ghlab';
 const UNDERLAY = ['eth0', 'to-*'];
 const DAEMONS = ['felix', 'bgpd', 'flanneld'] as const;
 
+/** `ip route flush` gives up at the first route of a nexthop object that went with another one. */
+const FLUSH_ROUTES =
+  "ip -4 route show proto 71 | awk '{print $1 == \"blackhole\" ? $1 \" \" $2 : $1}' | while read -r route; do ip route del $route proto 71; done";
+
 /** What steps may remember for later ones of the same run. */
 export interface ActionContext {
   readonly driver: ClusterDriver;
@@ -98,7 +102,7 @@ export const ACTIONS: { readonly [K in ActionName]: Action<K> } = {
     ]),
   'lease-revoke': (node, context) => revokeLease(node, context),
   'device-delete': (node, context) => context.driver.run(node, ['ip', 'link', 'delete', deviceOf(node, context)]),
-  'route-flush': (node, { driver }) => driver.run(node, ['ip', 'route', 'flush', 'proto', '71']),
+  'route-flush': (node, { driver }) => driver.run(node, ['sh', '-c', FLUSH_ROUTES]),
   burn: async ({ cpus, for: forMs }, { driver, burners, pause, nodes }) => {
     const place = nodes[0]?.name ?? '';
     const program = [driver.facts.nodeBinary, '-e', 'for (;;) Math.random()'];

@@ -8,7 +8,7 @@ import { EXIT, ExitError } from '../../lib/run/exit.ts';
 import { type ProbeOrder, type ProbeReport, probeLineSchema } from '../probe/probe-messages.ts';
 import type { ClusterDriver, ClusterNode } from './cluster-driver.ts';
 
-const START_TIMEOUT_MS = 30_000;
+const START_TIMEOUT_MS = 90_000;
 const REPORT_TIMEOUT_MS = 20_000;
 /** Packets on their way when sending ends. */
 const LINGER_MS = 400;
