@@ -1,7 +1,8 @@
 // Services: addresses that pods of several nodes have at once, so that traffic has somewhere else to go when a node fails.
 //
-// bgpd announces them (its --config file) with a preference that falls from node to node of the list; on the node itself
-// a route of the lab's own leads into the pod, which keeps felix from sending the node's own share away.
+// bgpd announces them (its --config file) with a MED that rises from node to node of the list. Not with LOCAL_PREF: the
+// second node would then prefer the first one's path to its own and tell nobody of its own (RFC 4271 section 9.1.3), so
+// that the others had no second path at hand. On the node itself a route of the lab's own leads into the pod.
 
 import type { Address } from '../lib/net/address.ts';
 import { batch, ipIn } from './namespaces.ts';
@@ -9,12 +10,11 @@ import type { NodeMachine, Topology } from './topology.ts';
 
 /** rtm_protocol of the routes into pods. */
 const SERVICE_PROTOCOL = 98;
-const PREFERENCE_MAX = 200;
 
 /** The `--config` file of this node's bgpd. */
 export function servicePeering(topology: Topology, node: NodeMachine): string {
   const routes = servicesOf(topology, node).map(({ address, nodes }) => {
-    return { prefix: `${address}/32`, localPref: PREFERENCE_MAX - nodes.indexOf(node.name) };
+    return { prefix: `${address}/32`, med: nodes.indexOf(node.name) };
   });
   // JSON is YAML.
   return `${JSON.stringify({ routes })}\n`;
