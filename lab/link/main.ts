@@ -8,6 +8,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { addressOf, POLL_IN, POLLFD, pollAt, readAt } from '../../lib/kernel/packet-syscalls.ts';
+import { makeThreadRealTime } from '../../lib/kernel/thread-priority.ts';
 import { openOffloadedTun } from '../../lib/kernel/tun-device.ts';
 import { runMain } from '../../lib/run/lifecycle.ts';
 import { DelayLine } from './delay-line.ts';
@@ -29,6 +30,8 @@ await runMain(async () => {
   const out = opened(device, openFrameSocket(index, LINK_MARK));
   execFileSync('nft', ['-f', '-'], { input: linkRules(device) });
   process.stdout.write('ready\n');
+  // A link that waits for the CPU would be a worse one than was asked for; without the right it has to do.
+  makeThreadRealTime();
   relay(tap, out, new DelayLine(Number(delay), Number(loss), Number(seed)));
 });
 

@@ -17,7 +17,7 @@ const DAEMONS = ['felix', 'bgpd', 'flanneld'] as const;
 
 /** `ip route flush` gives up at the first route of a nexthop object that went with another one. */
 const FLUSH_ROUTES =
-  "ip -4 route show proto 71 | awk '{print $1 == \"blackhole\" ? $1 \" \" $2 : $1}' | while read -r route; do ip route del $route proto 71; done";
+  'ip -4 route show proto 71 | awk \'{print $1 == "blackhole" ? $1 " " $2 : $1}\' | while read -r route; do ip route del $route proto 71; done';
 
 /** What steps may remember for later ones of the same run. */
 export interface ActionContext {

@@ -116,7 +116,9 @@ async function takeSteps(
     taken.push({ text, role: step.role, plannedMs, startedMs, endedMs: nowMs() });
     if (failure !== undefined) return { steps: taken, failure: `${text}: ${failure}` };
   }
-  await context.pause(Math.max(0, end + shiftMs - nowMs()));
+  // A step that took long leaves as much time to see what came of it as one that did not.
+  const afterLastMs = end - (steps.at(-1)?.atMs ?? 0);
+  await context.pause(Math.max(0, end + shiftMs - nowMs(), afterLastMs));
   signal.throwIfAborted();
   return { steps: taken, failure: undefined };
 }

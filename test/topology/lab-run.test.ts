@@ -24,7 +24,7 @@ expect: [no loss on node1 > node3, path of node1 > web changes, detected by peer
 flows: [node1 > node2, node1 > node3]
 steps:
   - {at: 200 ms, impair: {link: node2, delay: 30 ms}}
-end: 1.5 s
+end: 3 s
 expect: [no loss on node1 > node3, no duplicates]`,
   dream: `
 flows: [node1 > node2]
@@ -85,7 +85,7 @@ it('a crash: traffic moves to the other node, and the join says who told and how
 
 it('a link that was told to delay delays its own packets and no others', () => {
   const { runs, impairment } = scenario('slow');
-  const delayOf = (to: string): number => runs[0]?.flows.find((flow) => flow.to === to)?.delayMs.p50 ?? Number.NaN;
+  const delayOf = (to: string): number => runs[0]?.flows.find((flow) => flow.to === to)?.delayMs.p99 ?? Number.NaN;
   expect(['netem', 'lab-link']).toContain(impairment);
   expect(delayOf('node2')).toBeGreaterThanOrEqual(29);
   expect(delayOf('node3')).toBeLessThan(delayOf('node2'));
