@@ -24,6 +24,7 @@ import {
   SEED,
   SIGNAL,
 } from './options.ts';
+import { addResultCommands } from './result-commands.ts';
 import { listScenarios, runScenarios } from './run/run-command.ts';
 import { optionsOf, readTopology, topologySource } from './topology-spec.ts';
 import { namesIn, shippedFolder, type YamlSource } from './yaml-file.ts';
@@ -80,6 +81,7 @@ async function main(argv: readonly string[]): Promise<number> {
   addLookCommands(program, named, finish);
   addProcessCommands(program, named, finish);
   addRunCommands(program, () => (name === LAB_NAME.default ? RUN_LAB : named()), finish);
+  addResultCommands(program, finish);
   const nameHelp = `${LAB_NAME.help} [${LAB_NAME.accepts}; default ${LAB_NAME.default}]`;
   everywhereOption(program, '--name <name>', 'name', nameHelp, (value) => {
     name = value;

@@ -7,7 +7,9 @@ import { writeFile } from 'node:fs/promises';
 import { renderTable } from '../../ctl/table.ts';
 import { EXIT, ExitError } from '../../lib/run/exit.ts';
 import { bringUp, tearDown } from '../cluster.ts';
+import { resultPage } from '../page/result-page.ts';
 import { type Progress, seconds, showProgress } from '../progress.ts';
+import { pagePath } from '../result-commands.ts';
 import type { Results, RunResult, ScenarioResult } from '../results/results-schema.ts';
 import { shortSummary } from '../results/summary.ts';
 import { withLabLock } from '../state.ts';
@@ -55,6 +57,7 @@ export async function runScenarios(lab: string, request: RunRequest): Promise<nu
       const results = await runAll(lab, scenarios, request, progress, interrupted.signal);
       progress.end();
       await writeFile(request.output, `${JSON.stringify(results)}\n`);
+      await writeFile(pagePath(request.output), resultPage(results));
       tell(results, request);
       return results.scenarios.every(({ passed }) => passed) ? EXIT.ok : EXIT.internal;
     } catch (error) {
@@ -105,7 +108,7 @@ function tell(results: Results, { json, output }: RunRequest): void {
     process.stdout.write(`${JSON.stringify(short.length === 1 ? short[0] : short)}\n`);
   } else {
     const passed = scenarios.filter((scenario) => scenario.passed).length;
-    const end = `${passed} of ${scenarios.length} scenarios as expected, ${seconds(tookMs)}; ${output}`;
+    const end = `${passed} of ${scenarios.length} scenarios as expected, ${seconds(tookMs)}; ${output}, ${pagePath(output)}`;
     process.stdout.write(`${[...resultTable(scenarios), '', end].join('\n')}\n`);
   }
   const failures = scenarios.flatMap((scenario) => scenario.runs.flatMap((run) => failuresOf(scenario, run)));
