@@ -53,7 +53,7 @@ export function comparisonPage(
         : html`${metrics.map(metricCell)}`;
     const word = verdict === 'regression' ? `✗ regression` : VERDICT_TEXT[verdict];
     const tone = verdict === 'regression' ? 'no' : verdict === 'better' ? 'yes' : '';
-    return html`<tr><th scope="row">${scenario}<br><small class="soft">${runs[0]}, ${counted(runs[1], 'run')}</small></th><td><span class="verdict ${tone}">${word}</span><br><small>${reasons.join('; ')}</small></td>${cells}</tr>`;
+    return html`<tr><th scope="row">${scenario}<br><small class="soft">${runs[0]}, ${counted(runs[1], 'run')}</small></th><td><span class="verdict ${tone}">${word}</span><br><small class="reasons">${reasons.join('; ')}</small></td>${cells}</tr>`;
   });
   const made = [before, after].map(
     ({ madeAt, gingham, machine }, at) =>
@@ -65,7 +65,7 @@ export function comparisonPage(
       : html`<span class="verdict no">✗ ${counted(regressions, 'regression')}</span>`;
   const body = html`<header class="page"><h1>${title}</h1><p>${head}</p><ul class="soft">${made}</ul></header><main>${cautions.map(
     (caution) => html`<p class="notice">Caution: ${caution}.</p>`,
-  )}<div class="wide"><table class="comparison"><caption>Medians over the runs: before, after, difference.</caption><thead><tr><th>Scenario</th><th>Verdict</th>${[
+  )}<div class="wide"><table class="comparison"><caption>Medians over the runs: before, below it after, below it the difference.</caption><thead><tr><th>Scenario</th><th>Verdict</th>${[
     ...MAIN_METRICS,
     ...STAGES,
   ].map(
@@ -79,7 +79,7 @@ function metricCell({ metric, beforeMs, afterMs, differenceMs, verdict }: Metric
   const tone = verdict === 'worse' ? (isMain ? 'worse' : 'slower') : verdict;
   const word = verdict === 'worse' ? '▲ worse' : verdict === 'better' ? '▼ better' : '';
   const difference = differenceMs === null ? '' : differenceText(differenceMs);
-  return html`<td class="number ${tone}">${msText(beforeMs)} → ${msText(afterMs)}<br><small>${difference} ${word}</small></td>`;
+  return html`<td class="number ${tone}">${msText(beforeMs)}<br>${msText(afterMs)}<br><small>${difference} ${word}</small></td>`;
 }
 
 function wideCell(change: MetricChange | undefined): string {

@@ -6,8 +6,8 @@ import type { Distribution } from '../results/results-schema.ts';
 import { msText, placeOf, scaleOf, tickText } from './figures.ts';
 import { type Html, html } from './html.ts';
 
-const WIDTH = 640;
-const PLOT = { left: 8, right: 540 };
+const WIDTH = 540;
+const PLOT = { left: 8, right: 440 };
 const AXIS_Y = 96;
 const DOT = 4.5;
 const PERCENTILES = ['p50', 'p90', 'p99', 'max'] as const;
@@ -42,7 +42,9 @@ export function distributionFigure(
     const x = placeOf(scale, value);
     const y = 12 + at * 13;
     const turned = x > (PLOT.left + PLOT.right) / 2;
-    return html`<path class="percentile" d="M${x} ${y - 8}V${AXIS_Y}"/><text class="halo small${turned ? ' turned' : ''}" x="${x + (turned ? -5 : 5)}" y="${y}">${names.join(', ')} ${msText(value)}</text>`;
+    const line = html`<path class="percentile" d="M${x} ${y - 8}V${AXIS_Y}"/>`;
+    const text = html`<text class="halo small${turned ? ' turned' : ''}" x="${x + (turned ? -5 : 5)}" y="${y}">${names.join(', ')} ${msText(value)}</text>`;
+    return { line, text };
   });
   const ticks = scale.ticksMs.map((ms) => {
     const x = placeOf(scale, ms);
@@ -52,5 +54,5 @@ export function distributionFigure(
     missing === 0
       ? html``
       : html`<path class="rule" d="M${PLOT.right + 8} 8V${AXIS_Y + 5}"/><text class="never" x="${PLOT.right + 18}" y="50">${missing} of ${values.length}</text><text class="never" x="${PLOT.right + 18}" y="66">${never}</text>`;
-  return html`<figure class="distribution"><svg viewBox="0 0 ${WIDTH} ${AXIS_Y + 24}" role="img" aria-labelledby="${id}-title"><title id="${id}-title">${title}</title><path class="axis" d="M${PLOT.left} ${AXIS_Y}H${PLOT.right}"/>${ticks}${marks}${dots}${absent}</svg><figcaption>${title}</figcaption></figure>`;
+  return html`<figure class="distribution"><svg viewBox="0 0 ${WIDTH} ${AXIS_Y + 24}" role="img" aria-labelledby="${id}-title"><title id="${id}-title">${title}</title><path class="axis" d="M${PLOT.left} ${AXIS_Y}H${PLOT.right}"/>${ticks}${marks.map(({ line }) => line)}${dots}${marks.map(({ text }) => text)}${absent}</svg><figcaption>${title}</figcaption></figure>`;
 }

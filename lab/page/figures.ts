@@ -14,11 +14,12 @@ export interface Scale {
   readonly ticksMs: readonly number[];
 }
 
-/** `3.4 ms`, `256 ms`, `12.5 s`. */
+/** `0.06 ms`, `3.4 ms`, `256 ms`, `12.5 s`. */
 export function msText(ms: number | null): string {
   if (ms === null) return NO_VALUE;
+  if (ms === 0) return '0 ms';
   if (Math.abs(ms) >= 10_000) return `${(ms / 1_000).toFixed(1)} s`;
-  return `${ms.toFixed(Math.abs(ms) < 10 ? 1 : 0)} ms`;
+  return `${ms.toFixed(Math.abs(ms) < 1 ? 2 : Math.abs(ms) < 10 ? 1 : 0)} ms`;
 }
 
 /** `+12 ms`, `−0.4 ms`. */

@@ -9,7 +9,7 @@ import { type Html, html } from './html.ts';
 import { drawnRuns, wasMade } from './run-facts.ts';
 import { stageFigure } from './stage-bars.ts';
 import { distributionTable, eventTable, expectationTable, flowTable, pairTable, runTable, verdict } from './tables.ts';
-import { faultSpan, timelineFigure } from './timeline.ts';
+import { faultSpan, timelineFigure, wholeSpan } from './timeline.ts';
 import { topologyFigure } from './topology-picture.ts';
 
 /** `id` names the section, and begins all names within it. */
@@ -73,7 +73,7 @@ function stagesPart(made: readonly RunResult[], id: string): Html {
 
 function runPart(run: RunResult, id: string): Html {
   const near = faultSpan(run);
-  const whole = { fromMs: 0, toMs: run.durationMs };
+  const whole = wholeSpan(run);
   const enlarged =
     near === undefined ? html`` : timelineFigure(run, near, `The fault of run ${run.run}, enlarged`, `${id}-near`);
   return html`${enlarged}${timelineFigure(run, whole, `Run ${run.run}, the whole`, `${id}-whole`)}${LEGEND}${flowTable(run)}${pairTable(

@@ -31,6 +31,8 @@ h3 { font-size: 16px; margin: 26px 0 8px; }
 p { margin: 6px 0 10px; max-width: 76ch; }
 a { color: var(--accent); }
 .soft { color: var(--soft); }
+.small-text { color: var(--soft); font-size: 13px; max-width: none; margin: 14px 0 4px; }
+.reasons { display: block; min-width: 130px; }
 section.scenario { border-top: 3px solid var(--ink); margin-top: 44px; padding-top: 14px; }
 .head { display: flex; flex-wrap: wrap; gap: 8px 16px; align-items: center; }
 .verdict { font-weight: 650; white-space: nowrap; }
@@ -50,10 +52,16 @@ caption { text-align: left; color: var(--soft); padding: 4px 0; font-size: 13px;
 th, td { text-align: left; padding: 4px 10px 4px 0; border-bottom: 1px solid var(--rule); vertical-align: top; }
 thead th { color: var(--soft); font-weight: 600; font-size: 13px; vertical-align: bottom; }
 tbody th { font-weight: 600; }
-td.number, th.number { text-align: right; white-space: nowrap; }
+th .soft { font-weight: 400; }
+td.number, th.number { text-align: right; }
+td.number, .flows tbody th, .verdict { white-space: nowrap; }
 td.text { overflow-wrap: anywhere; }
 table.pairs { width: auto; font-size: 13px; }
 table.pairs td, table.pairs thead th { text-align: right; padding: 3px 7px; border-left: 1px solid var(--grid); }
+table.dense { font-size: 11px; }
+table.dense td { padding: 2px 3px; }
+table.dense thead th { padding: 4px 0; text-align: center; }
+table.dense thead th span { writing-mode: vertical-rl; }
 table.pairs td.lost { background: var(--bad-soft); color: var(--bad); font-weight: 650; }
 table.pairs td.none { color: var(--soft); }
 table.pairs td.full { outline: 1.5px solid var(--soft); outline-offset: -2px; }
@@ -137,6 +145,10 @@ summary { cursor: pointer; color: var(--accent); padding: 3px 0; }
   h2, h3, summary, caption { break-after: avoid; }
   table { font-size: 9pt; }
   table.pairs { font-size: 7.5pt; }
+  table.dense { font-size: 6.5pt; }
+  .facts { grid-template-columns: repeat(5, 1fr); }
+  .facts dd { font-size: 14pt; }
+  td.number { white-space: normal; }
   .columns { grid-template-columns: 1fr 1fr; }
   details.drawn::details-content { content-visibility: visible; block-size: auto; display: block; }
   details.drawn > summary { color: var(--ink); font-weight: 600; list-style: none; }

@@ -14,6 +14,9 @@ import { msText, NO_VALUE, shareText } from './figures.ts';
 import { type Html, html } from './html.ts';
 import { STAGE_TEXT, wasMade } from './run-facts.ts';
 
+/** With more columns than this a table of pairs is narrowed. */
+const DENSE_FROM = 10;
+
 /** Yes or no in a sign, a word and a colour. */
 export function verdict(
   isGood: boolean,
@@ -69,9 +72,9 @@ export function pairTable({ flows, run }: RunResult): Html {
   const rows = senders.map(
     (from) => html`<tr><th scope="row">${from}</th>${receivers.map((to) => cell(from, to))}</tr>`,
   );
-  return html`<div class="wide"><table class="pairs"><caption>Longest loss window in ms in run ${run}, from row to column. Framed: a packet every ${msText(
+  return html`<p class="small-text">Longest loss window of every pair in ms in run ${run}, from row to column. Framed: a packet every ${msText(
     flows.find(({ kind }) => kind === 'full')?.intervalMs ?? 1,
-  )}; the others: ${sampleText(flows)}.</caption><thead><tr><td></td>${receivers.map((to) => html`<th scope="col">${to}</th>`)}</tr></thead><tbody>${rows}</tbody></table></div>`;
+  )}; the others: ${sampleText(flows)}.</p><div class="wide"><table class="pairs${receivers.length > DENSE_FROM ? ' dense' : ''}"><thead><tr><td></td>${receivers.map((to) => html`<th scope="col"><span>${to}</span></th>`)}</tr></thead><tbody>${rows}</tbody></table></div>`;
 }
 
 /** Flows of the full rate and streams, in numbers. */
@@ -184,8 +187,8 @@ export function eventTable({ events, eventsDropped, steps }: RunResult): Html {
 function measuredText(results: readonly (ExpectationResult & { readonly run: number })[]): string {
   const [first] = results;
   if (first === undefined) return NO_VALUE;
-  const more = results.length > 1 ? ` and ${results.length - 1} more` : '';
-  return results.length === 1 ? first.measured : `${first.measured} (run ${first.run}${more})`;
+  if (results.every(({ measured }) => measured === first.measured)) return first.measured;
+  return `${first.measured} (run ${first.run}; ${results.length - 1} more)`;
 }
 
 function sampleText(flows: readonly FlowResult[]): string {

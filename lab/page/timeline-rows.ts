@@ -28,8 +28,9 @@ const PROCESS_ROWS_MAX = 9;
 const NODE_ROWS_MAX = 20;
 /** Anything shorter would not be seen. */
 const MARK_WIDTH_MIN = 2.5;
-/** A text of a step is written to the left of its bar where the bar begins beyond this share of the row. */
-const TEXT_TURNS_AT = 0.55;
+const STEP_TEXT_MAX = 70;
+/** Of the page's font at the picture's size; more than the average. */
+const CHARACTER_WIDTH = 6.8;
 
 type Bare = Omit<TimelineRow, 'isFirst'>;
 
@@ -44,7 +45,8 @@ export function rowsOf(run: RunResult, scale: Scale): readonly TimelineRow[] {
   const tcp = run.tcp.map((stream): Bare => {
     const { from, to, longestGapMs, gapStartMs, connections } = stream;
     const gap = { startMs: gapStartMs ?? 0, endMs: (gapStartMs ?? 0) + longestGapMs, packets: 0 };
-    const marks = gapStartMs === null ? [] : lossMark(gap, scale, `longest gap ${msText(longestGapMs)}`);
+    const isSeen = gapStartMs !== null && inSpan(gap.startMs, gap.endMs);
+    const marks = isSeen ? lossMark(gap, scale, `longest gap ${msText(longestGapMs)}`) : [];
     const note = `gap ${msText(longestGapMs)}${connections > 1 ? `, ${connections} conn.` : ''}`;
     const line = sentLine(scale);
     return { label: `${from} > ${to}, TCP`, note, isBad: false, height: FLOW_HEIGHT, marks: html`${line}${marks}` };
@@ -56,11 +58,15 @@ export function rowsOf(run: RunResult, scale: Scale): readonly TimelineRow[] {
 function stepRow({ text, role, startedMs, endedMs }: StepResult, at: number, scale: Scale): Bare {
   const [left, right] = [placeOf(scale, startedMs), placeOf(scale, endedMs)];
   const width = Math.max(MARK_WIDTH_MIN, right - left);
-  const turned = (left - scale.left) / (scale.right - scale.left) > TEXT_TURNS_AT;
-  const shown = text.length > 60 ? `${text.slice(0, 59)}…` : text;
-  const marks = html`<rect class="step ${role}" x="${left}" y="4" width="${width}" height="12" rx="2"><title>${role}: ${text}, ${msText(startedMs)} to ${msText(endedMs)}</title></rect><text class="halo step-text${
-    turned ? ' turned' : ''
-  }" x="${turned ? left - 6 : left + width + 6}" y="14">${shown}</text>`;
+  const shown = text.length > STEP_TEXT_MAX ? `${text.slice(0, STEP_TEXT_MAX - 1)}…` : text;
+  const room = shown.length * CHARACTER_WIDTH + 12;
+  const place =
+    right + room < scale.right
+      ? { x: left + width + 6, side: '' }
+      : left - room > scale.left
+        ? { x: left - 6, side: ' turned' }
+        : { x: Math.max(scale.left, Math.min(left + 8, scale.right - room)), side: '' };
+  const marks = html`<rect class="step ${role}" x="${left}" y="4" width="${width}" height="12" rx="2"><title>${role}: ${text}, ${msText(startedMs)} to ${msText(endedMs)}</title></rect><text class="halo${place.side}" x="${place.x}" y="14">${shown}</text>`;
   const label = at === 0 ? `steps: ${role}` : role;
   return { label, note: `at ${msText(startedMs)}`, isBad: false, height: STEP_HEIGHT, marks };
 }
@@ -91,7 +97,7 @@ function flowRows({ flows }: RunResult, scale: Scale): readonly Bare[] {
   const lossy = sampled.filter(({ lost }) => lost > 0).toSorted((a, b) => b.longestLossMs - a.longestLossMs);
   const shown = lossy.slice(0, SAMPLES_MAX);
   const rest = sampled.length - shown.length;
-  const quiet = rest > 0 && lossy.length <= SAMPLES_MAX ? 'without loss' : 'see below';
+  const quiet = lossy.length <= SAMPLES_MAX ? 'no loss' : 'see the table';
   const others = { label: `${rest} other pairs, sampled`, note: quiet, isBad: false, height: EVENT_HEIGHT };
   return [
     ...[...full, ...shown].map((flow) => flowRow(flow, scale)),
@@ -100,7 +106,12 @@ function flowRows({ flows }: RunResult, scale: Scale): readonly Bare[] {
 }
 
 function flowRow(flow: FlowResult, scale: Scale): Bare {
-  const { from, to, kind, lost, longestLossMs, windows, pathChanges, intervalMs } = flow;
+  const { from, to, kind, pathChanges, moreWindows } = flow;
+  const windows = flow.windows.filter(
+    ({ startMs, endMs }) => startMs <= scale.toMs && (endMs ?? scale.toMs) >= scale.fromMs,
+  );
+  const lost = windows.reduce((sum, { packets }) => sum + packets, 0);
+  const longest = Math.max(0, ...windows.map(({ startMs, endMs }) => (endMs ?? scale.toMs) - startMs));
   const losses = windows.map((window) => {
     const words = `${counted(window.packets, 'packet')} lost, ${msText(window.startMs)} to ${window.endMs === null ? 'the end' : msText(window.endMs)}`;
     return lossMark(window, scale, words);
@@ -111,10 +122,14 @@ function flowRow(flow: FlowResult, scale: Scale): Bare {
       const title = `${msText(atMs)}: another way, ${was} before, ${is} now`;
       return html`<path class="change" transform="translate(${placeOf(scale, atMs)} ${FLOW_HEIGHT / 2})" d="M0 -6L5 0L0 6L-5 0Z"><title>${title}</title></path>`;
     });
-  const rate = kind === 'full' ? '' : `, every ${msText(intervalMs)}`;
   return {
-    label: `${from} > ${to}${rate}`,
-    note: lost === 0 ? 'no loss' : `${lost} lost, ${msText(longestLossMs)}`,
+    label: `${from} > ${to}${kind === 'full' ? '' : ', sampled'}`,
+    note:
+      lost === 0
+        ? flow.lost === 0
+          ? 'no loss'
+          : 'no loss here'
+        : `${moreWindows > 0 ? '≥ ' : ''}${lost} lost, ${msText(longest)}`,
     isBad: lost > 0,
     height: FLOW_HEIGHT,
     marks: html`${sentLine(scale)}${losses}${changes}`,
@@ -126,7 +141,6 @@ function sentLine({ left, right }: Scale): Html {
 }
 
 function lossMark({ startMs, endMs }: LossWindow, scale: Scale, words: string): Html {
-  if (startMs > scale.toMs || (endMs ?? scale.toMs) < scale.fromMs) return html``;
   const [left, right] = [placeOf(scale, startMs), placeOf(scale, endMs ?? scale.toMs)];
   const width = Math.max(MARK_WIDTH_MIN, right - left);
   return html`<rect class="loss" x="${left}" y="4" width="${width}" height="${FLOW_HEIGHT - 8}"><title>${words}</title></rect>`;

@@ -51,6 +51,13 @@ export function faultSpan(run: RunResult): Span | undefined {
   return span.toMs - span.fromMs > run.durationMs * 0.7 ? undefined : span;
 }
 
+/** The run, and what was lost just before or after it. */
+export function wholeSpan({ flows, durationMs }: RunResult): Span {
+  const windows = flows.flatMap((flow) => flow.windows);
+  const fromMs = Math.min(0, ...windows.map(({ startMs }) => startMs));
+  return { fromMs, toMs: Math.max(durationMs, ...windows.map(({ startMs, endMs }) => endMs ?? startMs)) };
+}
+
 /** The time between the fault and what mends it. */
 function phaseMarkup(run: RunResult, scale: Scale, bottom: number): Html {
   if (!run.steps.some(({ role }) => role === 'fault')) return html``;

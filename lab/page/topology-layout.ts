@@ -35,7 +35,6 @@ export interface Layout {
 }
 
 type Machine = TopologyPicture['machines'][number];
-type Placing = Pick<Layout, 'width' | 'height' | 'boxes'>;
 
 const MACHINE = { width: 108, height: 58 };
 const ROUTER = { width: 78, height: 30 };
@@ -44,6 +43,10 @@ const ROW = 118;
 const MARGIN = 22;
 /** Between links of the same two machines, where they are furthest apart. */
 const TWIN_GAP = 34;
+/** A ring is an ellipse, for boxes are wider than high. */
+const RING_WIDENED = 1.35;
+/** Of a link around what stands between its ends. */
+const BEND = 74;
 const BUS_HEIGHT = 30;
 const BUS_ONE_SIDE_MAX = 6;
 const BUS_TWO_SIDES_MAX = 12;
@@ -52,22 +55,36 @@ const BUS_TWO_SIDES_MAX = 12;
 export function layoutTopology(topology: TopologyPicture): Layout {
   const routers = topology.machines.filter(({ kind }) => kind === 'router');
   const ring = ringOf(topology, routers);
-  const placing =
-    routers.length === 1 && routers[0] !== undefined
-      ? placeBus(topology, routers[0])
+  const [only] = routers;
+  const placed =
+    routers.length === 1 && only !== undefined
+      ? placeBus(topology, only)
       : ring === undefined
         ? placeRows(topology, routers)
         : placeRing(topology, ring);
+  const { boxes, ...size } = framed(placed);
   const lines = topology.links.map((link) => {
-    const [one, other] = [placing.boxes.get(link.ends[0]), placing.boxes.get(link.ends[1])];
+    const [one, other] = [boxes.get(link.ends[0]), boxes.get(link.ends[1])];
     const twins = topology.links.filter(({ ends }) => ends.every((end) => link.ends.includes(end)));
     const aside = (twins.indexOf(link) - (twins.length - 1) / 2) * TWIN_GAP;
-    return one === undefined || other === undefined ? undefined : lineBetween(one, other, aside);
+    return one === undefined || other === undefined ? undefined : lineBetween(one, other, aside, [...boxes.values()]);
   });
-  return { ...placing, lines };
+  return { ...size, boxes, lines };
 }
 
-function placeBus({ machines }: TopologyPicture, router: Machine): Placing {
+/** Moved to the upper left corner, with a margin around. */
+function framed(boxes: ReadonlyMap<string, Box>): Pick<Layout, 'width' | 'height' | 'boxes'> {
+  const all = [...boxes.values()];
+  const least = (of: (box: Box) => number): number => Math.min(...all.map(of));
+  const left = least(({ x, width }) => x - width / 2) - MARGIN;
+  const top = least(({ y, height }) => y - height / 2) - MARGIN;
+  const right = -least(({ x, width }) => -x - width / 2) + MARGIN;
+  const bottom = -least(({ y, height }) => -y - height / 2) + MARGIN;
+  const moved = [...boxes].map(([name, box]) => [name, { ...box, x: box.x - left, y: box.y - top }] as const);
+  return { width: right - left, height: bottom - top, boxes: new Map(moved) };
+}
+
+function placeBus({ machines }: TopologyPicture, router: Machine): ReadonlyMap<string, Box> {
   const nodes = machines.filter(({ kind }) => kind === 'node');
   const etcd = machines.filter(({ kind }) => kind === 'etcd');
   const all = [...nodes, ...etcd];
@@ -80,11 +97,14 @@ function placeBus({ machines }: TopologyPicture, router: Machine): Placing {
         : inParts(all, 4);
   const [farAbove = [], above = [], below = [], farBelow = []] = rows;
   const aside = farAbove.length + farBelow.length > 0 ? PITCH / 2 : 0;
-  const width = 2 * MARGIN + aside + Math.max(...rows.map((row) => row.length), 2) * PITCH;
+  const columns = Math.max(...rows.map((row) => row.length), 2);
+  const width = 2 * MARGIN + aside + columns * PITCH;
   const boxes = new Map<string, Box>();
   let y = MARGIN + MACHINE.height / 2;
   const put = (row: readonly Machine[], isFar: boolean): void => {
-    const left = (width - row.length * PITCH) / 2 + (isFar ? aside / 2 : -aside / 2);
+    // By whole steps, or the links of a far row would run behind the boxes of a near one.
+    const free = aside === 0 ? columns - row.length : 2 * Math.floor((columns - row.length) / 2);
+    const left = MARGIN + (free * PITCH) / 2 + (isFar ? aside : 0);
     for (const [at, { name }] of row.entries()) boxes.set(name, { x: left + (at + 0.5) * PITCH, y, ...MACHINE });
     if (row.length > 0) y += ROW;
   };
@@ -94,18 +114,16 @@ function placeBus({ machines }: TopologyPicture, router: Machine): Placing {
   y += ROW - 28;
   put(below, false);
   put(farBelow, true);
-  return { width, height: y - ROW + MACHINE.height / 2 + 2 * MARGIN, boxes };
+  return boxes;
 }
 
-function placeRing(topology: TopologyPicture, ring: readonly string[]): Placing {
+function placeRing(topology: TopologyPicture, ring: readonly string[]): ReadonlyMap<string, Box> {
   const inner = Math.max(92, ring.length * 21);
   const outer = inner + 108;
-  const across = outer + MACHINE.width / 2 + MARGIN;
-  const centre = { x: across, y: outer + MACHINE.height / 2 + MARGIN };
   const boxes = new Map<string, Box>();
   const put = (name: string, turn: number, radius: number, size: typeof ROUTER): void => {
     const angle = (turn - 0.25) * 2 * Math.PI;
-    const [x, y] = [centre.x + radius * Math.cos(angle), centre.y + radius * Math.sin(angle)];
+    const [x, y] = [RING_WIDENED * radius * Math.cos(angle), radius * Math.sin(angle)];
     boxes.set(name, { x, y, ...size });
   };
   const others = topology.machines.filter(({ kind }) => kind !== 'router');
@@ -118,10 +136,10 @@ function placeRing(topology: TopologyPicture, ring: readonly string[]): Placing 
       put(name, turn + (hanging.length > 1 ? aside : 0), outer, MACHINE);
     }
   }
-  return { width: 2 * across, height: 2 * centre.y + MARGIN, boxes };
+  return boxes;
 }
 
-function placeRows(topology: TopologyPicture, routers: readonly Machine[]): Placing {
+function placeRows(topology: TopologyPicture, routers: readonly Machine[]): ReadonlyMap<string, Box> {
   const distance = distancesFromNodes(topology);
   const far = Math.max(1, ...routers.map(({ name }) => distance.get(name) ?? 1));
   const routerRows = Array.from({ length: far }, (_, at) =>
@@ -148,7 +166,7 @@ function placeRows(topology: TopologyPicture, routers: readonly Machine[]): Plac
       boxes.set(name, { x, y, ...(kind === 'router' ? ROUTER : MACHINE) });
     }
   }
-  return { width, height: (rows.length - 1) * ROW + MACHINE.height + 3 * MARGIN, boxes };
+  return boxes;
 }
 
 /** The routers in their order around, where they are one ring. */
@@ -179,11 +197,12 @@ function neighboursOf({ links }: TopologyPicture, name: string): readonly string
   return [...new Set(others)];
 }
 
-function lineBetween(one: Box, other: Box, aside: number): LinkLine {
+function lineBetween(one: Box, other: Box, aside: number, all: readonly Box[]): LinkLine {
   const bus = [one, other].find(({ width }) => width > MACHINE.width);
   if (bus !== undefined) return lineToBus(bus === one ? other : one, bus);
-  const isFarInRow = one.y === other.y && Math.abs(one.x - other.x) > 2 * PITCH;
-  const bend = isFarInRow ? -74 : aside;
+  const isBetween = ({ x, y }: Box): boolean =>
+    y === one.y && x > Math.min(one.x, other.x) && x < Math.max(one.x, other.x);
+  const bend = one.y === other.y && all.some(isBetween) ? aside - BEND : aside;
   if (bend === 0) {
     // Off the middle, where the links of a full mesh cross.
     const at = (from: number, to: number): number => from + (to - from) * 0.4;

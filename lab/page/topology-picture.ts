@@ -20,14 +20,14 @@ export function topologyFigure(topology: TopologyPicture, broken: Broken, id: st
   const words = brokenText(broken);
   const links = topology.links.map((link, at) => {
     const line = lines[at];
-    return line === undefined ? [] : linkMarkup(link, line, broken.links.includes(link.name));
+    return line === undefined ? { line: [], mark: [] } : linkMarkup(link, line, broken.links.includes(link.name));
   });
   const machines = topology.machines.map((machine) => {
     const box = boxes.get(machine.name);
     return box === undefined ? [] : machineMarkup(topology, machine, box, broken);
   });
   return html`<figure class="topology"><div class="wide"><svg viewBox="0 0 ${width} ${height}" style="max-width:${width}px"
- role="img" aria-labelledby="${id}-title ${id}-text"><title id="${id}-title">Topology ${topology.name}</title>${links}${machines}</svg></div>
+ role="img" aria-labelledby="${id}-title ${id}-text"><title id="${id}-title">Topology ${topology.name}</title>${links.map(({ line }) => line)}${links.map(({ mark }) => mark)}${machines}</svg></div>
 <figcaption id="${id}-text"><b>${topology.name}</b>: ${topology.summary} ${words}</figcaption></figure>`;
 }
 
@@ -41,18 +41,22 @@ export function brokenText({ machines, links, processes }: Broken): string {
   return parts.length === 0 ? 'No machine is singled out.' : `Broken on purpose (marked ✕): ${parts.join('; ')}.`;
 }
 
-function linkMarkup(link: Link, { path, x, y }: LinkLine, isBroken: boolean): Html {
+function linkMarkup(link: Link, { path, x, y }: LinkLine, isBroken: boolean) {
   const impairment = [
     ...(link.delayMs === undefined ? [] : [`${link.delayMs} ms`]),
     ...(link.lossPercent === undefined ? [] : [`${link.lossPercent} % loss`]),
     ...(link.rateMbit === undefined ? [] : [`${link.rateMbit} Mbit/s`]),
-  ].join(', ');
-  const title = `link ${link.name}: ${link.ends.join(' - ')}${impairment && `, ${impairment}`}${isBroken ? ', broken' : ''}`;
+  ];
+  const title = `link ${link.name}: ${link.ends.join(' - ')}${impairment.map((each) => `, ${each}`).join('')}${isBroken ? ', broken' : ''}`;
   const cross = html`<g class="cross" transform="translate(${x} ${y})"><circle r="9"/><path d="M-4 -4L4 4M4 -4L-4 4"/></g>`;
-  const label = html`<text class="halo small" x="${x + 12}" y="${y + 4}">${impairment}</text>`;
-  return html`<g><title>${title}</title><path class="link${isBroken ? ' broken' : ''}" d="${path}"/>${isBroken ? cross : ''}${
-    impairment === '' ? '' : label
-  }</g>`;
+  const label = impairment.map(
+    (each, at) =>
+      html`<text class="halo small" x="${x + 12}" y="${y + 4 + (at - impairment.length + 1) * 12}">${each}</text>`,
+  );
+  return {
+    line: html`<g><title>${title}</title><path class="link${isBroken ? ' broken' : ''}" d="${path}"/></g>`,
+    mark: html`<g>${isBroken ? cross : ''}${label}</g>`,
+  };
 }
 
 function machineMarkup(topology: TopologyPicture, machine: Machine, box: Box, broken: Broken): Html {
@@ -82,7 +86,7 @@ function machineMarkup(topology: TopologyPicture, machine: Machine, box: Box, br
           top + 34
         }">${address ?? ''}</text><text class="small trait" x="${box.x}" y="${top + 49}">${clipped(traits.join(', '), DETAIL_MAX)}</text>`;
   const width = mark.length * 6.6 + 26;
-  const badge = html`<g class="badge" transform="translate(${box.x} ${top + box.height})"><rect x="${-width / 2}" y="-9" width="${width}" height="18" rx="9"/><text y="4">✕ ${mark}</text></g>`;
+  const badge = html`<g class="badge" transform="translate(${box.x} ${top + box.height + 7})"><rect x="${-width / 2}" y="-9" width="${width}" height="18" rx="9"/><text y="4">✕ ${mark}</text></g>`;
   return html`<g class="machine ${kind}${mark === '' ? '' : ' broken'}"><title>${title}</title><rect x="${left}" y="${top}" width="${
     box.width
   }" height="${box.height}" rx="${kind === 'router' ? 15 : 7}"/>${lines}${mark === '' ? '' : badge}</g>`;
