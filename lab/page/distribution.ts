@@ -10,6 +10,8 @@ const WIDTH = 540;
 const PLOT = { left: 8, right: 440 };
 const AXIS_Y = 96;
 const DOT = 4.5;
+/** Of the small font; more than the average. */
+const CHARACTER_WIDTH = 6.2;
 const PERCENTILES = ['p50', 'p90', 'p99', 'max'] as const;
 
 /** `values` are the runs' in their order; `never` says what a run without one did. */
@@ -41,9 +43,10 @@ export function distributionFigure(
   const marks = [...lines].map(([value, names], at) => {
     const x = placeOf(scale, value);
     const y = 12 + at * 13;
-    const turned = x > (PLOT.left + PLOT.right) / 2;
+    const words = `${names.join(', ')} ${msText(value)}`;
+    const turned = x + words.length * CHARACTER_WIDTH > (missing === 0 ? WIDTH : PLOT.right);
     const line = html`<path class="percentile" d="M${x} ${y - 8}V${AXIS_Y}"/>`;
-    const text = html`<text class="halo small${turned ? ' turned' : ''}" x="${x + (turned ? -5 : 5)}" y="${y}">${names.join(', ')} ${msText(value)}</text>`;
+    const text = html`<text class="halo small${turned ? ' turned' : ''}" x="${x + (turned ? -5 : 5)}" y="${y}">${words}</text>`;
     return { line, text };
   });
   const ticks = scale.ticksMs.map((ms) => {

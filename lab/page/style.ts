@@ -21,7 +21,7 @@ export const STYLE = css(`
   }
 }
 * { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
+body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; overflow-wrap: break-word; }
 main, header.page, footer { max-width: 1120px; margin: 0 auto; padding: 0 24px; }
 header.page { padding-top: 28px; }
 footer { padding-bottom: 40px; color: var(--soft); font-size: 13px; }
@@ -40,7 +40,7 @@ section.scenario { border-top: 3px solid var(--ink); margin-top: 44px; padding-t
 .verdict.no, .bad-text { color: var(--bad); }
 .head .verdict { border: 1.5px solid currentColor; border-radius: 999px; padding: 1px 12px; }
 .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 10px; margin: 16px 0; padding: 0; }
-.facts > div { background: var(--card); border: 1px solid var(--rule); border-radius: 8px; padding: 9px 13px; }
+.facts > div { min-width: 0; background: var(--card); border: 1px solid var(--rule); border-radius: 8px; padding: 9px 13px; }
 .facts dt { color: var(--soft); font-size: 13px; }
 .facts dd { margin: 0; font-size: 22px; font-weight: 620; font-variant-numeric: tabular-nums; }
 .facts dd small { display: block; font-size: 13px; font-weight: 400; color: var(--soft); line-height: 1.35; }
@@ -51,7 +51,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size
 caption { text-align: left; color: var(--soft); padding: 4px 0; font-size: 13px; }
 th, td { text-align: left; padding: 4px 10px 4px 0; border-bottom: 1px solid var(--rule); vertical-align: top; }
 thead th { color: var(--soft); font-weight: 600; font-size: 13px; vertical-align: bottom; }
-tbody th { font-weight: 600; }
+tbody th { font-weight: 600; overflow-wrap: anywhere; }
 th .soft { font-weight: 400; }
 td.number, th.number { text-align: right; }
 td.number, .flows tbody th, .verdict { white-space: nowrap; }
@@ -143,12 +143,14 @@ summary { cursor: pointer; color: var(--accent); padding: 3px 0; }
   section.scenario:only-of-type { break-before: auto; margin-top: 24px; }
   figure, tr, .facts, .head, .notice { break-inside: avoid; }
   h2, h3, summary, caption { break-after: avoid; }
-  table { font-size: 9pt; }
+  table, thead th { font-size: 9pt; }
+  table.flows, .flows thead th, table.runs, .runs thead th { font-size: 8pt; }
+  th, td { padding: 3px 7px 3px 0; }
   table.pairs { font-size: 7.5pt; }
   table.dense { font-size: 6.5pt; }
   .facts { grid-template-columns: repeat(5, 1fr); }
   .facts dd { font-size: 14pt; }
-  td.number { white-space: normal; }
+  td.number, .flows tbody th { white-space: normal; }
   .columns { grid-template-columns: 1fr 1fr; }
   details.drawn::details-content { content-visibility: visible; block-size: auto; display: block; }
   details.drawn > summary { color: var(--ink); font-weight: 600; list-style: none; }

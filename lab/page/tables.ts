@@ -38,7 +38,7 @@ export function expectationTable(runs: readonly RunResult[]): Html {
       found.length - failed.length
     } of ${found.length}</td><td class="text">${measuredText(shown)}</td></tr>`;
   });
-  return html`<table class="expectations"><thead><tr><th>Result</th><th>Expected</th><th class="number">Runs passed</th><th>Measured</th></tr></thead><tbody>${rows}</tbody></table>`;
+  return html`<div class="wide"><table class="expectations"><thead><tr><th>Result</th><th>Expected</th><th class="number">Runs passed</th><th>Measured</th></tr></thead><tbody>${rows}</tbody></table></div>`;
 }
 
 /** Percentiles of convergence, loss and every stage. */

@@ -13,6 +13,7 @@ type Link = TopologyPicture['links'][number];
 /** Characters that fit into a machine's box. */
 const NAME_MAX = 14;
 const DETAIL_MAX = 18;
+const BADGE_MAX = 24;
 
 /** `id` must be the page's only one of its kind. */
 export function topologyFigure(topology: TopologyPicture, broken: Broken, id: string): Html {
@@ -64,11 +65,11 @@ function machineMarkup(topology: TopologyPicture, machine: Machine, box: Box, br
   const isBroken = broken.machines.includes(name);
   const ended = broken.processes
     .filter((process) => process === name || process.startsWith(`${name}/`))
-    .map((process) => process.slice(process.indexOf('/') + 1));
+    .map((process) => (process === name ? process : process.slice(name.length + 1)));
   const offered = topology.services.filter(({ nodes }) => nodes.includes(name)).map((service) => service.name);
   const usual = topology.machines.find((other) => other.kind === 'node')?.backend;
   const traits = [...roles, ...offered, ...(backend === undefined || backend === usual ? [] : [backend])];
-  const mark = ended.length > 0 ? firstOf(ended, 2) : isBroken ? 'broken' : '';
+  const mark = ended.length > 0 ? clipped(firstOf(ended, 2), BADGE_MAX) : isBroken ? 'broken' : '';
   const [left, top] = [box.x - box.width / 2, box.y - box.height / 2];
   const title = [
     `${kind} ${name}`,
@@ -84,7 +85,7 @@ function machineMarkup(topology: TopologyPicture, machine: Machine, box: Box, br
       ? html`<text class="name" x="${box.x}" y="${box.y + 4}">${clipped(name, NAME_MAX)}</text>`
       : html`<text class="name" x="${box.x}" y="${top + 19}">${clipped(name, NAME_MAX)}</text><text class="small" x="${box.x}" y="${
           top + 34
-        }">${address ?? ''}</text><text class="small trait" x="${box.x}" y="${top + 49}">${clipped(traits.join(', '), DETAIL_MAX)}</text>`;
+        }">${clipped(address ?? '', DETAIL_MAX)}</text><text class="small trait" x="${box.x}" y="${top + 49}">${clipped(traits.join(', '), DETAIL_MAX)}</text>`;
   const width = mark.length * 6.6 + 26;
   const badge = html`<g class="badge" transform="translate(${box.x} ${top + box.height + 7})"><rect x="${-width / 2}" y="-9" width="${width}" height="18" rx="9"/><text y="4">✕ ${mark}</text></g>`;
   return html`<g class="machine ${kind}${mark === '' ? '' : ' broken'}"><title>${title}</title><rect x="${left}" y="${top}" width="${
