@@ -1,6 +1,6 @@
 // Puts in place what a command needs, naming each thing before it installs it: npm packages, Debian packages, the build.
 //
-// Plain JavaScript, because it runs before there is anything else: `node setup.mjs lab|test|compose`. It does nothing
+// Plain JavaScript, because it runs before there is anything else: `node setup.mjs lab|test|browser|compose`. It does nothing
 // that is already done, so it may run before every command. What it cannot install it names, with the command that would.
 
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -30,6 +30,8 @@ const TEST_TOOLS = {
   iptables: 'iptables',
   '/usr/lib/cni/portmap': 'containernetworking-plugins',
 };
+/** Of 300 MB, and for the tests of pages alone: they are left out without it. */
+const BROWSER_TOOLS = { ...TEST_TOOLS, chromium: 'chromium' };
 const COMPOSE_TOOLS = {
   dockerd: 'docker.io',
   'docker-compose': 'docker-compose',
@@ -37,7 +39,7 @@ const COMPOSE_TOOLS = {
   nft: 'nftables',
 };
 
-const PURPOSES = { lab: LAB_TOOLS, test: TEST_TOOLS, compose: COMPOSE_TOOLS, build: {} };
+const PURPOSES = { lab: LAB_TOOLS, test: TEST_TOOLS, browser: BROWSER_TOOLS, compose: COMPOSE_TOOLS, build: {} };
 
 const purpose = process.argv[2];
 if (purpose === undefined || !(purpose in PURPOSES)) fail(`usage: node setup.mjs ${Object.keys(PURPOSES).join('|')}`);

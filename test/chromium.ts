@@ -15,7 +15,13 @@ export const CHROMIUM = ['/usr/bin/chromium'].find((path) => spawnSync('test', [
 
 const FLAGS = [
   ...['--headless=new', '--no-sandbox', '--disable-gpu', '--remote-debugging-pipe', '--disable-dev-shm-usage'],
-  ...['--no-first-run', '--disable-extensions', '--disable-background-networking', '--disable-component-update'],
+  ...[
+    '--no-first-run',
+    '--hide-scrollbars',
+    '--disable-extensions',
+    '--disable-background-networking',
+    '--disable-component-update',
+  ],
 ];
 
 interface Message {

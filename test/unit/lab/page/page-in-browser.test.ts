@@ -1,7 +1,7 @@
 // The pages in a real browser: light, dark, on paper and on a narrow screen.
 //
-// Chromium is 300 MB and not among what `npm test` installs; without it these tests are left out. Screenshots stay in the
-// folder that GINGHAM_SCREENSHOTS names, for people to look at.
+// Chromium is 300 MB and not among what `npm test` installs, but among what .ci/run does. Screenshots stay in the folder that
+// GINGHAM_SCREENSHOTS names, for people to look at.
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -43,8 +43,10 @@ const COLOURS = `(() => {
   return [color, backgroundColor];
 })()`;
 
-// Left out where chromium is not installed: "apt-get install chromium" brings it.
-describe.skipIf(CHROMIUM === undefined)('pages in chromium', () => {
+const WITHOUT = CHROMIUM === undefined ? ' (not installed: "node setup.mjs browser")' : '';
+
+// Left out where chromium is not installed; the title says so.
+describe.skipIf(CHROMIUM === undefined)(`pages in chromium${WITHOUT}`, () => {
   let browser: Browser;
 
   beforeAll(async () => {
