@@ -5,9 +5,10 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { Command } from 'commander';
+import { renderTable } from '../ctl/table.ts';
 import { EXIT, ExitError, errorText } from '../lib/run/exit.ts';
 import { compareResults, RULE } from './page/comparison.ts';
-import { comparisonLines, comparisonPage } from './page/comparison-report.ts';
+import { comparisonNotes, comparisonPage, comparisonTable } from './page/comparison-report.ts';
 import { convergencePage } from './page/convergence-table.ts';
 import { resultPage } from './page/result-page.ts';
 import { RESULTS_SCHEMA, type Results, resultsSchema } from './results/results-schema.ts';
@@ -60,7 +61,9 @@ async function compare(before: string, after: string, { json, html }: CompareFla
   const both = [await readResults(before), await readResults(after)] as const;
   const comparison = compareResults(...both);
   if (html !== undefined) await write(html, comparisonPage(comparison, both, [before, after]));
-  const lines = json === true ? [JSON.stringify(comparison)] : comparisonLines(comparison);
+  const [header = [], ...rows] = comparisonTable(comparison);
+  const text = [...renderTable(header, rows), '', ...comparisonNotes(comparison)];
+  const lines = json === true ? [JSON.stringify(comparison)] : text;
   process.stdout.write(`${lines.join('\n')}\n`);
   return comparison.regressions === 0 ? EXIT.ok : EXIT.internal;
 }

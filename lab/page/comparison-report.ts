@@ -2,7 +2,6 @@
 //
 // What is a regression is decided in comparison.ts; here it is only shown, in words as well as in colour.
 
-import { renderTable } from '../../ctl/table.ts';
 import { type Results, STAGES } from '../results/results-schema.ts';
 import type { Comparison, MetricChange, ScenarioChange } from './comparison.ts';
 import { counted, differenceText, msText, NO_VALUE } from './figures.ts';
@@ -20,18 +19,20 @@ const VERDICT_TEXT: Readonly<Record<ScenarioChange['verdict'], string>> = {
 const MARKS: Readonly<Record<MetricChange['verdict'], string>> = { worse: ' !', better: '', same: '', unknown: '' };
 const MAIN_METRICS = ['converged', 'loss'];
 
-/** Lines for a terminal: a row for each scenario, then why, then the rule. */
-export function comparisonLines({ scenarios, cautions, regressions, rule }: Comparison): readonly string[] {
+/** A table for a terminal: its header, then a row for each scenario. */
+export function comparisonTable({ scenarios }: Comparison): readonly (readonly string[])[] {
   const rows = scenarios.map(({ scenario, verdict, metrics, runs }) => {
     const main = MAIN_METRICS.map((name) => wideCell(metrics.find(({ metric }) => metric === name)));
     const stages = STAGES.map((stage) => narrowCell(metrics.find(({ metric }) => metric === stage)));
     return [scenario, `${runs[0]}, ${runs[1]}`, ...main, ...stages, VERDICT_TEXT[verdict]];
   });
-  const header = ['SCENARIO', 'RUNS', 'CONVERGED', 'LOSS', ...STAGES.map((stage) => stage.toUpperCase()), ''];
+  return [['SCENARIO', 'RUNS', 'CONVERGED', 'LOSS', ...STAGES.map((stage) => stage.toUpperCase()), 'VERDICT'], ...rows];
+}
+
+/** What stands below it: why, with what care, and by which rule. */
+export function comparisonNotes({ scenarios, cautions, regressions, rule }: Comparison): readonly string[] {
   const reasons = scenarios.filter((each) => each.reasons.length > 0);
   return [
-    ...renderTable(header, rows),
-    '',
     ...reasons.map((each) => `${each.scenario}: ${each.reasons.join('; ')}`),
     ...cautions.map((caution) => `caution: ${caution}`),
     `${counted(regressions, 'regression')}; ! is worse. ${rule}`,

@@ -148,7 +148,7 @@ summary { cursor: pointer; color: var(--accent); padding: 3px 0; }
   th, td { padding: 3px 7px 3px 0; }
   table.pairs { font-size: 7.5pt; }
   table.dense { font-size: 6.5pt; }
-  .facts { grid-template-columns: repeat(5, 1fr); }
+  .facts { grid-template-columns: repeat(5, minmax(0, 1fr)); }
   .facts dd { font-size: 14pt; }
   td.number, .flows tbody th { white-space: normal; }
   .columns { grid-template-columns: 1fr 1fr; }

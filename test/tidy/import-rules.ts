@@ -31,6 +31,7 @@ const PURE = [
   'bgpd/rib/',
   'bgpd/session/session.ts',
   'felix/desired/',
+  'lab/page/',
 ];
 const OUTSIDE_WORLD = /^(node:.*|koffi|etcd3|pino|@grpc\/.*)$/;
 

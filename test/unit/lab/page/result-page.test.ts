@@ -2,10 +2,13 @@
 //
 // How it looks is shown in a browser: page-in-browser.test.ts.
 
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { resultPage } from '../../../../lab/page/result-page.ts';
+import { resultsSchema } from '../../../../lab/results/results-schema.ts';
 import { linkedTopology, type Sample, sampleResults } from './sample-results.ts';
 
+const EXAMPLE = new URL('../../../../lab/results/example.json', import.meta.url);
 const HOSTILE = `"'><script>alert(1)</script><img src=x onerror=alert(2)>&\u0000\u202e</title></style></svg>`;
 /** Slash, name, the rest. */
 const TAG = /<(\/?)([a-zA-Z][\w-]*)((?:[^<>"]|"[^"]*")*)>/g;
@@ -38,9 +41,12 @@ const SAMPLES: Readonly<Record<string, readonly Sample[]>> = {
   'hostile names': [{ runs: 2, neverConverged: [2], hostile: HOSTILE }],
 };
 
-describe.each(Object.entries(SAMPLES))('a page of %s', (_name, samples) => {
-  const page = resultPage(sampleResults(...samples));
+const PAGES = [
+  ...Object.entries(SAMPLES).map(([name, samples]) => [name, resultPage(sampleResults(...samples))] as const),
+  ['the documented example', resultPage(resultsSchema.parse(JSON.parse(readFileSync(EXAMPLE, 'utf8'))))] as const,
+];
 
+describe.each(PAGES)('a page of %s', (_name, page) => {
   it('is well formed, with names that are unique and labels that exist', () => {
     expect(wrongNesting(page)).toBe('');
     const ids = [...page.matchAll(/ id="([^"]+)"/g)].map(([, id]) => id);
