@@ -44,8 +44,10 @@ ${rows.join('\n')}
 
 *Converged* is the time from the fault to the end of the last loss window or the last write of a route, whichever is later;
 *loss* is the longest time without a packet on the flows that the scenario looks at. Both are over the runs, by nearest rank.
-The stages are medians: ${STAGES.map((stage) => `*${stage}* ${STAGE_TEXT[stage]}`).join(', ')}. A dash: there is no
-value, for nothing was lost, nobody noticed, or it did not converge before the fault was mended.
+A dash: there is no value, for nothing was lost, nobody noticed, or it did not converge before the fault was mended. The stages
+are medians:
+
+${STAGES.map((stage) => `* *${stage}*: ${STAGE_TEXT[stage]}`).join('\n')}
 
 ## What each scenario teaches
 
