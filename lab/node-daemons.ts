@@ -32,7 +32,11 @@ export function daemonPlace(topology: Topology, node: NodeMachine, daemon: Daemo
 
 /** The command line of a node's daemon. */
 export function daemonArgv(topology: Topology, node: NodeMachine, daemon: DaemonName): readonly string[] {
-  const common = ['--node-name', node.name, '--run-dir', machineFolder(topology.lab, node.name)];
+  // Whoever is in the lab may ask: gingham status --all.
+  const common = [
+    ...['--node-name', node.name, '--run-dir', machineFolder(topology.lab, node.name)],
+    ...['--status-address', '0.0.0.0'],
+  ];
   const etcd = ['--etcd-endpoints', etcdEndpoint(topology)];
   const { bfd, timers } = topology.spec;
   const own: Record<DaemonName, readonly string[]> = {
