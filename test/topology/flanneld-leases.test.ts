@@ -101,13 +101,14 @@ describe('flanneld', () => {
       onState: () => undefined,
     });
     try {
-      const peers = () => [...view.groups.values()].filter(({ local }) => !local);
+      const peers = () => [...view.groups.values()].filter(({ local, kind }) => !local && kind === 'unicast');
       await eventually('both peers', () => peers().filter(({ nextHops }) => nextHops.length === 1).length === 2);
       causes.clear();
       await rig.inside('sw', 'ip', 'link', 'set', 'n1', 'down');
       await eventually('no next hops', () => peers().every(({ nextHops }) => nextHops.length === 0), WITHIN);
       expect([...causes.values()]).toEqual(['link-down']);
-      expect([peers().length, view.routeCount]).toEqual([2, 3]);
+      // Three subnets, and the network that they are of.
+      expect([peers().length, view.routeCount]).toEqual([2, 4]);
       await eventually('not ready', async () => JSON.stringify(await rig.ask(1, '/readyz')).includes('no carrier'));
       await rig.inside('sw', 'ip', 'link', 'set', 'n1', 'up');
       await eventually('next hops', () => peers().every(({ nextHops }) => nextHops.length === 1), WITHIN);
