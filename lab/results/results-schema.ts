@@ -124,7 +124,7 @@ const event = z.strictObject({
  */
 const stages = z.strictObject({
   cause: z.string().nullable(),
-  /** What told: `bfd-down`, `peer-down`, `update-received`, ... */
+  /** What told: `bfd-down`, `stream-ended`, `update-received`, ... */
   detectedBy: z.string().nullable(),
   /** The node whose kernel was written last. */
   node: z.string().nullable(),

@@ -19,7 +19,7 @@ steps:
   - {at: 350 ms, routes: {to: node2, are: gone, within: 10 s}}
   - {at: 1 s, start: node2/bgpd}
 end: 1 s
-expect: [no loss on node1 > node3, path of node1 > web changes, detected by peer-down, no flap]`,
+expect: [no loss on node1 > node3, path of node1 > web changes, detected by stream-ended, no flap]`,
   slow: `
 flows: [node1 > node2, node1 > node3]
 steps:
