@@ -48,6 +48,7 @@ export class TunnelDevice {
   /** The link or its addresses may not be as they should. */
   #linkDirty = true;
   /** Neighbours and FDB must be listed again. */
+  #isListing = false;
   #entriesDirty = true;
   #started = false;
   #unsubscribe: () => void = () => undefined;
@@ -133,8 +134,11 @@ export class TunnelDevice {
       if (name === this.#spec.name || index === this.#index) this.check();
     } else if (event.kind === 'address') {
       if (event.object.linkIndex === this.#index) this.check();
-    } else if (!this.#entries.inSync) {
-      this.#poke();
+    } else {
+      // What is being listed may be older than this: it is listed again.
+      const isOurs = 'linkIndex' in event.object && event.object.linkIndex === this.#index;
+      if (this.#isListing && isOurs) this.#entriesDirty = true;
+      if (this.#entriesDirty || !this.#entries.inSync) this.#poke();
     }
   }
 
@@ -158,8 +162,7 @@ export class TunnelDevice {
         this.#problem = `${this.#spec.name} is missing`;
         return;
       }
-      if (this.#entriesDirty) await this.#entries.list(kernel, this.#index, this.#spec.vxlan !== undefined);
-      this.#entriesDirty = false;
+      if (this.#entriesDirty) await this.#list(this.#index);
       await applyAll(kernel, this.#entries.changes(this.#index), (change) => this.#entries.record(change));
       this.#problem = undefined;
     } catch (error) {
@@ -169,6 +172,16 @@ export class TunnelDevice {
       throw error;
     } finally {
       this.#options.onChange();
+    }
+  }
+
+  async #list(index: number): Promise<void> {
+    this.#entriesDirty = false;
+    this.#isListing = true;
+    try {
+      await this.#entries.list(this.#options.kernel, index, this.#spec.vxlan !== undefined);
+    } finally {
+      this.#isListing = false;
     }
   }
 
