@@ -39,7 +39,23 @@ const COMPOSE_TOOLS = {
   nft: 'nftables',
 };
 
-const PURPOSES = { lab: LAB_TOOLS, test: TEST_TOOLS, browser: BROWSER_TOOLS, compose: COMPOSE_TOOLS, build: {} };
+const DEPLOY_TOOLS = {
+  debootstrap: 'debootstrap',
+  'systemd-nspawn': 'systemd-container',
+  'systemd-analyze': 'systemd',
+  etcd: 'etcd-server',
+  etcdctl: 'etcd-client',
+  ip: 'iproute2',
+};
+
+const PURPOSES = {
+  lab: LAB_TOOLS,
+  test: TEST_TOOLS,
+  browser: BROWSER_TOOLS,
+  compose: COMPOSE_TOOLS,
+  deploy: DEPLOY_TOOLS,
+  build: {},
+};
 
 const purpose = process.argv[2];
 if (purpose === undefined || !(purpose in PURPOSES)) fail(`usage: node setup.mjs ${Object.keys(PURPOSES).join('|')}`);

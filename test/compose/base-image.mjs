@@ -40,6 +40,8 @@ export async function ensureBaseImage(env, folder) {
     ]);
     packages.catch(() => undefined);
     await bootstrap(root);
+    trim(root);
+    await run('chroot', [root, 'useradd', '--uid', '1000', '--create-home', 'node']);
     const [node, npm] = await packages;
     await installNode(root, node, npm);
     await takeOverNetworkSettings(root);
@@ -50,12 +52,17 @@ export async function ensureBaseImage(env, folder) {
   return 'built';
 }
 
-async function bootstrap(root) {
+/** A minimal Debian in the empty folder `root`, with `packages` besides. */
+export async function bootstrap(root, packages = []) {
   const mirror = await hostMirror();
-  await run('debootstrap', ['--variant=minbase', SUITE, root, ...(mirror === undefined ? [] : [mirror])], {
+  const include = packages.length === 0 ? [] : [`--include=${packages.join(',')}`];
+  await run('debootstrap', ['--variant=minbase', ...include, SUITE, root, ...(mirror === undefined ? [] : [mirror])], {
     limitSeconds: 300,
   });
-  // As in the published slim images.
+}
+
+/** Without what the published slim images lack too. */
+function trim(root) {
   for (const path of [
     'usr/share/doc',
     'usr/share/man',
@@ -68,7 +75,6 @@ async function bootstrap(root) {
   }
   mkdirSync(join(root, 'var/cache/apt/archives/partial'), { recursive: true });
   writeFileSync(join(root, 'etc/apt/apt.conf.d/80no-cache'), NO_APT_CACHE);
-  await run('chroot', [root, 'useradd', '--uid', '1000', '--create-home', 'node']);
 }
 
 /** The mirror from which this machine takes the same release, where it does. */
@@ -82,22 +88,23 @@ async function hostMirror() {
 }
 
 /** Through npm, so that its settings on this machine (registry, proxy, certificates) hold. Gives the archive's path. */
-async function download(name, folder) {
+export async function download(name, folder) {
   const out = await run('npm', ['pack', '--json', '--loglevel=error', '--pack-destination', folder, name], {
     limitSeconds: 300,
   });
   return join(folder, JSON.parse(out)[0].filename);
 }
 
-async function installNode(root, node, npm) {
+/** Unpacks the archives of Node.js (absent: it is there) and npm into `/usr/local` of `root`. */
+export async function installNode(root, node, npm) {
   const local = join(root, 'usr/local');
   const modules = join(local, 'lib/node_modules/npm');
   mkdirSync(modules, { recursive: true });
-  await run('tar', ['-xzf', node, '-C', local, '--strip-components=1', '--no-same-owner']);
+  if (node !== undefined) await run('tar', ['-xzf', node, '-C', local, '--strip-components=1', '--no-same-owner']);
   await run('tar', ['-xzf', npm, '-C', modules, '--strip-components=1', '--no-same-owner']);
   for (const name of ['npm', 'npx'])
     symlinkSync(`../lib/node_modules/npm/bin/${name}-cli.js`, join(local, 'bin', name));
-  for (const archive of [node, npm]) rmSync(archive);
+  for (const archive of [node, npm]) if (archive !== undefined) rmSync(archive);
 }
 
 async function takeOverNetworkSettings(root) {
