@@ -7,7 +7,13 @@ import { KernelTable as Sound } from './kernel-table.sound.js';
 export * from './kernel-table.sound.js';
 
 export class KernelTable extends Sound {
-  remove(_kernel, keys) {
-    return super.remove({ apply: async (changes) => changes.map(() => undefined) }, keys);
+  write(kernel, entries) {
+    return super.write({ apply: (changes) => withoutDeletes(kernel, changes) }, entries);
   }
+}
+
+async function withoutDeletes(kernel, changes) {
+  const puts = changes.filter(({ op }) => op !== 'delete');
+  const failures = [...(await kernel.apply(puts))];
+  return changes.map(({ op }) => (op === 'delete' ? undefined : failures.shift()));
 }
