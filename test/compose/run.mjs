@@ -5,18 +5,21 @@
 // names it. Ends with a line "N passed, N failed".
 
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureBaseImage } from './base-image.mjs';
 import { cluster, findCompose } from './cluster.mjs';
 import { startEngine } from './engine.mjs';
-import { endAll, succeeds, until } from './process.mjs';
+import { parsePage, runPage } from './lab-page.mjs';
+import { endAll, run, succeeds, until } from './process.mjs';
 import { removeFolder } from './scratch-folder.mjs';
 
 const ROOT = join(import.meta.dirname, '../..');
 const NODES = ['node1', 'node2', 'node3'];
 const PROJECT = `gingham-test-${process.pid}`;
+/** Folders of labs/, each with a page to follow. */
+const LABS = ['1-flat', '2-racks', '3-backends', '4-etcd', '5-anycast'];
 const TOOLS = ['docker', 'dockerd', 'debootstrap', 'nft'];
 
 const started = performance.now();
@@ -50,6 +53,26 @@ async function main() {
   await scenario('vxlan, routed mode', compose, env, lifeOfANode);
   await scenario('vxlan in user space, routed mode', compose, { ...env, GINGHAM_VXLAN_USER: 'true' });
   await scenario('udp, flannel mode', compose, { ...env, GINGHAM_BACKEND: 'udp', GINGHAM_FEED: 'flanneld' });
+  for (const lab of LABS) await followLab(lab, compose, env);
+}
+
+/** Every command of a lab's README, and whether it prints what the page shows. */
+async function followLab(lab, compose, env) {
+  const labFolder = join(ROOT, 'labs', lab);
+  const project = `${PROJECT}-${lab}`;
+  const labEnv = { ...env, COMPOSE_PROJECT_NAME: project };
+  const [command, ...first] = compose;
+  const down = () =>
+    run(command, [...first, 'down', '--volumes', '--timeout', '2'], { cwd: labFolder, env: labEnv, limitSeconds: 120 });
+  undo.push(down);
+  const page = parsePage(readFileSync(join(labFolder, 'README.md'), 'utf8'));
+  await phase(`labs/${lab}: every command of its page`, async () => {
+    await runPage(page, { folder: labFolder, compose, env: labEnv });
+    undo.splice(undo.indexOf(down), 1);
+    const commands = page.filter(({ command: typed }) => typed !== undefined);
+    const compared = commands.filter(({ expected }) => expected.length > 0);
+    return `${commands.length} commands, ${compared.length} outputs compared`;
+  });
 }
 
 async function installTools() {
