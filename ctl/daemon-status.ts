@@ -110,9 +110,6 @@ export const felixStatusSchema = z.object({
     refused: z.number(),
     pending: z.number(),
   }),
-  nexthops: z.object({ objects: z.boolean() }),
-  forwarding: z.object({ on: z.boolean(), detail: z.string() }),
-  traffic: z.object({ state: z.string(), detail: z.string() }),
 });
 
 export type FlanneldStatus = z.infer<typeof flanneldStatusSchema>;
@@ -148,8 +145,12 @@ export function readFelix(runFolder: string): Promise<FelixStatus | string> {
 /** bgpd's peers and how many of them have an established session; `undefined` where it does not say. */
 export async function readSessions(runFolder: string): Promise<PeerCount | undefined> {
   const status = await readBgpd(runFolder);
-  if (typeof status === 'string') return undefined;
-  return { up: status.peers.filter(({ state }) => isEstablished(state)).length, total: status.peers.length };
+  return typeof status === 'string' ? undefined : sessionsOf(status);
+}
+
+/** bgpd's peers, and how many of them have an established session. */
+export function sessionsOf({ peers }: BgpdStatus): PeerCount {
+  return { up: peers.filter(({ state }) => isEstablished(state)).length, total: peers.length };
 }
 
 /** Whether this is the state in which routes are exchanged (RFC 4271 section 8.2.2). */

@@ -2,8 +2,8 @@
 //
 // Each daemon keeps its last events and numbers them: what was dropped before it was read is told, never passed over.
 
-import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
+import { pause, systemClock } from '../lib/run/clock.ts';
 import { EXIT, ExitError } from '../lib/run/exit.ts';
 import { askDaemon, DAEMONS, type DaemonName } from './daemon-http.ts';
 import { type Tone, toned } from './tone.ts';
@@ -53,7 +53,7 @@ export async function showEvents(runFolder: string, options: EventsOptions, sign
       process.stdout.write(`${options.json ? JSON.stringify(eventAnswer.parse(event)) : eventLine(event)}\n`);
     }
     if (!options.follow || signal?.aborted) return EXIT.ok;
-    await sleep(FOLLOW_MS, undefined, signal && { signal }).catch(() => undefined);
+    await pause(systemClock, FOLLOW_MS, signal);
   }
 }
 

@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { EXIT } from '../lib/run/exit.ts';
 import { ageOf, answered, byName, print } from './answer.ts';
-import { type BgpdStatus, isEstablished, readBgpd } from './daemon-status.ts';
+import { type BgpdStatus, isEstablished, readBgpd, sessionsOf } from './daemon-status.ts';
 import { renderTable } from './table.ts';
 import type { Tone } from './tone.ts';
 
@@ -69,7 +69,7 @@ function peersOf(status: BgpdStatus): PeersAnswer {
   return {
     node: status.node,
     draining: status.draining ?? false,
-    established: peers.filter(({ state }) => isEstablished(state)).length,
+    established: sessionsOf(status).up,
     peers,
   };
 }

@@ -8,7 +8,7 @@ import { pause, systemClock } from '../lib/run/clock.ts';
 import { EXIT } from '../lib/run/exit.ts';
 import { print } from './answer.ts';
 import { askDaemon, askReadiness, DAEMONS, type DaemonName, failingChecks } from './daemon-http.ts';
-import { isEstablished, readBgpd, readFelix, readFlanneld, UNKNOWN } from './daemon-status.ts';
+import { readBgpd, readFelix, readFlanneld, sessionsOf, UNKNOWN } from './daemon-status.ts';
 import { renderTable } from './table.ts';
 import { yesNoTone } from './tone.ts';
 
@@ -127,9 +127,7 @@ async function lookAt(
         ...(residentBytes !== undefined && { residentBytes }),
       };
     }),
-    ...(typeof bgpd !== 'string' && {
-      sessions: { up: bgpd.peers.filter(({ state }) => isEstablished(state)).length, total: bgpd.peers.length },
-    }),
+    ...(typeof bgpd !== 'string' && { sessions: sessionsOf(bgpd) }),
     ...(typeof felix !== 'string' && {
       routes: { programmed: felix.routes.programmed, wanted: felix.routes.wanted },
     }),

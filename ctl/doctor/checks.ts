@@ -179,9 +179,10 @@ function mtus({ flanneld, links, subnetEnv }: Facts): readonly Finding[] {
     const detail = `${link.name} has ${link.mtuBytes}, flanneld wants ${mtu}`;
     return [fail(check, detail, `ip link set ${link.name} mtu ${mtu}; find who changes it`)];
   }
+  const mend = 'restart flanneld; then plug the pods again';
+  if (typeof subnetEnv === 'string') return [fail(check, `subnet.env: ${subnetEnv}`, mend)];
   if (subnetEnv !== undefined && mtu !== null && subnetEnv.mtuBytes !== mtu) {
-    const detail = `subnet.env says ${subnetEnv.mtuBytes}, flanneld uses ${mtu}`;
-    return [fail(check, detail, 'restart flanneld; then plug the pods again')];
+    return [fail(check, `subnet.env says ${subnetEnv.mtuBytes}, flanneld uses ${mtu}`, mend)];
   }
   return mtu === null ? [] : [ok(check, `${mtu} bytes`)];
 }
@@ -248,7 +249,7 @@ function sessions({ bgpd }: Facts): readonly Finding[] {
 
 function overlaps({ subnetEnv, foreignRoutes, flanneld }: Facts): readonly Finding[] {
   const device = typeof flanneld.status === 'string' ? null : flanneld.status.device;
-  const networks = (subnetEnv?.networks ?? []).flatMap((network) => parsePrefix(network) ?? []);
+  const networks = typeof subnetEnv === 'string' ? [] : (subnetEnv?.networks ?? []);
   const subnet = typeof flanneld.status === 'string' ? undefined : parsePrefix(flanneld.status.subnet ?? '');
   return foreignRoutes.flatMap(({ destination, device: through }) => {
     const parsed = parsePrefix(destination);

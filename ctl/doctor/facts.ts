@@ -2,6 +2,7 @@
 //
 // A fact that could not be had is a text with the reason, never a guess.
 
+import type { SubnetEnv } from '../../lib/subnet-env.ts';
 import type { Readiness } from '../daemon-http.ts';
 import type { BgpdStatus, FelixStatus, FlanneldStatus } from '../daemon-status.ts';
 
@@ -14,7 +15,6 @@ export interface DaemonFacts<Status> {
 export interface LinkFacts {
   readonly name: string;
   readonly mtuBytes: number;
-  readonly up: boolean;
 }
 
 /** A route of the main table that is not gingham's. */
@@ -61,8 +61,8 @@ export interface Facts {
   readonly sysctls: Readonly<Record<string, number>>;
   readonly links: readonly LinkFacts[];
   readonly foreignRoutes: readonly ForeignRoute[];
-  /** MTU in subnet.env, and the network it names. */
-  readonly subnetEnv: { readonly mtuBytes: number; readonly networks: readonly string[] } | undefined;
+  /** What subnet.env says; a text says what is wrong with it; absent where there is none. */
+  readonly subnetEnv: Pick<SubnetEnv, 'mtuBytes' | 'networks'> | string | undefined;
   readonly etcd: readonly EtcdFacts[];
   readonly certificates: readonly CertificateFacts[];
   /** A text says why nobody was pinged. */

@@ -9,6 +9,7 @@ import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { parsePrefix, prefixAddress } from '../../lib/net/prefix.ts';
+import { parseSubnetEnv } from '../../lib/subnet-env.ts';
 import { byName } from '../answer.ts';
 import { askReadiness, type DaemonName } from '../daemon-http.ts';
 import { type BgpdStatus, type FlanneldStatus, readBgpd, readFelix, readFlanneld } from '../daemon-status.ts';
@@ -26,7 +27,7 @@ const PING_TIMEOUT_SECONDS = 2;
 /** IP header (RFC 791, RFC 8200) and ICMP echo header (RFC 792, RFC 4443), in bytes. */
 const PING_HEADERS_BYTES = { 4: 28, 6: 48 } as const;
 
-const SYSCTLS = ['net.ipv4.ip_forward', 'net.ipv6.conf.all.forwarding', 'net.ipv4.conf.all.rp_filter'];
+const SYSCTLS = ['net.ipv4.ip_forward', 'net.ipv4.conf.all.rp_filter'];
 
 /** Protocol of gingham's own routes in `ip route`, as number and by the name that a table may give it. */
 const OWN_PROTOCOL = '71';
@@ -38,7 +39,7 @@ const FEATURES: Readonly<Record<string, readonly string[]>> = {
   nftables: ['nft', 'add', 'table', 'inet', 'doctor'],
 };
 
-const linkList = z.array(z.object({ ifname: z.string(), mtu: z.number(), flags: z.array(z.string()) }));
+const linkList = z.array(z.object({ ifname: z.string(), mtu: z.number() }));
 const chainList = z.object({
   nftables: z.array(
     z.object({
@@ -92,7 +93,7 @@ async function daemonFacts<S>(
 
 async function linkFacts(): Promise<readonly LinkFacts[]> {
   const list = linkList.safeParse(await jsonOf('ip', ['-json', 'link', 'show']));
-  return (list.data ?? []).map(({ ifname, mtu, flags }) => ({ name: ifname, mtuBytes: mtu, up: flags.includes('UP') }));
+  return (list.data ?? []).map(({ ifname, mtu }) => ({ name: ifname, mtuBytes: mtu }));
 }
 
 async function routeFacts(): Promise<readonly ForeignRoute[]> {
@@ -119,10 +120,7 @@ async function sysctlFacts(flanneld: FlanneldStatus | undefined): Promise<Readon
 
 async function subnetEnvFacts(runFolder: string): Promise<Facts['subnetEnv']> {
   const text = await readText(join(runFolder, 'subnet.env'));
-  if (text === undefined) return undefined;
-  const value = (name: string): string | undefined => new RegExp(`^${name}=(.*)$`, 'm').exec(text)?.[1];
-  const networks = [value('FLANNEL_NETWORK'), value('FLANNEL_IPV6_NETWORK')].filter((network) => network !== undefined);
-  return { mtuBytes: Number(value('FLANNEL_MTU')), networks };
+  return text === undefined ? undefined : parseSubnetEnv(text);
 }
 
 async function etcdFacts(

@@ -2,15 +2,33 @@
 //
 // It uses dist/, which `npm test` has built before.
 
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { afterAll, beforeAll } from 'vitest';
 import type { z } from 'zod';
-import { lab, type Outcome } from './lab-command.ts';
+import { lab, labName, labOk, type Outcome } from './lab-command.ts';
 
 /** The command's main file. */
 export const CTL_MAIN = join(import.meta.dirname, '../../dist/ctl/main.js');
 
 /** The hold time and some more: what is dead is known by then, and what is back. */
 export const PATIENCE = { timeoutMs: 30_000, intervalMs: 100 };
+
+/** A lab of three nodes for the tests of one file, and an empty folder; both go when the tests are over. */
+export function labForTests(): { readonly name: string; readonly folder: () => string } {
+  const name = labName();
+  let folder = '';
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'gh-ctl-'));
+    await labOk(name, 'up');
+  });
+  afterAll(async () => {
+    await lab(name, 'down');
+    await rm(folder, { recursive: true, force: true });
+  });
+  return { name, folder: () => folder };
+}
 
 /** The words that run `gingham` for a node of the lab `name`. */
 export function ctlWords(name: string, node = 'node1'): readonly string[] {

@@ -3,32 +3,20 @@
 // The faults are real: a packet filter, a link's MTU, a setting, an ended process. Each is mended before the next.
 
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { doctorAnswer } from '../../ctl/doctor/doctor.ts';
 import { eventually } from '../eventually.ts';
-import { answerOf, ctlWords, gingham, PATIENCE } from './ctl-command.ts';
-import { lab, labName, labOk, startLab } from './lab-command.ts';
+import { answerOf, ctlWords, gingham, labForTests, PATIENCE } from './ctl-command.ts';
+import { lab, labOk, startLab } from './lab-command.ts';
 
 const FLANNELD_MAIN = join(import.meta.dirname, '../../dist/flanneld/main.js');
 const ETCD = 'http://192.168.66.10:2379';
 
 const execute = promisify(execFile);
-const name = labName();
-let folder = '';
-
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'gh-ctl-'));
-  await labOk(name, 'up');
-});
-afterAll(async () => {
-  await lab(name, 'down');
-  await rm(folder, { recursive: true, force: true });
-});
+const { name, folder } = labForTests();
 
 /** Runs a command in a machine of the lab. */
 async function inMachine(machine: string, ...command: readonly string[]): Promise<void> {
@@ -196,13 +184,15 @@ describe('the doctor finds', () => {
   });
 
   it('two nodes with one name: the later one says so, the earlier one has ended', async () => {
-    const words = ['--etcd-endpoints', ETCD, '--node-name', 'node1', '--run-dir', folder, '--status-port', '19251'];
+    const words = ['--etcd-endpoints', ETCD, '--node-name', 'node1', '--run-dir', folder(), '--status-port', '19251'];
     const second = startLab(name, 'exec', 'node2', '--', process.execPath, FLANNELD_MAIN, ...words);
     const ended = new Promise((resolve) => second.once('close', resolve));
     try {
       const check = 'names are unique';
       const told = async (): Promise<unknown> =>
-        (await answerOf(name, doctorAnswer, '--run-dir', folder, 'doctor')).findings.find((one) => one.check === check);
+        (await answerOf(name, doctorAnswer, '--run-dir', folder(), 'doctor')).findings.find(
+          (one) => one.check === check,
+        );
       expect(await eventually('the later one has seen it', told, PATIENCE)).toMatchObject({
         state: 'warn',
         detail: expect.stringContaining('a node of this name was at 192.168.64.11'),

@@ -4,8 +4,6 @@
 // What the doctor finds is in ctl-doctor.test.ts.
 
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -17,23 +15,13 @@ import { nodesAnswer } from '../../ctl/nodes.ts';
 import { peersAnswer } from '../../ctl/peers.ts';
 import { topAnswer } from '../../ctl/top.ts';
 import { eventually } from '../eventually.ts';
-import { answerOf, ctlWords, gingham, PATIENCE } from './ctl-command.ts';
-import { lab, labName, labOk, startLab } from './lab-command.ts';
+import { answerOf, ctlWords, gingham, labForTests, PATIENCE } from './ctl-command.ts';
+import { labOk, startLab } from './lab-command.ts';
 
 const COLUMNS_MAX = 100;
 
 const execute = promisify(execFile);
-const name = labName();
-let folder = '';
-
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'gh-ctl-'));
-  await labOk(name, 'up');
-});
-afterAll(async () => {
-  await lab(name, 'down');
-  await rm(folder, { recursive: true, force: true });
-});
+const { name, folder } = labForTests();
 
 const VIEWS = [
   { view: 'status', first: /^DAEMON +OK +CHECK +DETAIL$/ },
@@ -124,7 +112,7 @@ describe('all is well', () => {
   });
 
   it('bundle: an archive with states, tables and logs', async () => {
-    const file = join(folder, 'bundle.tar.gz');
+    const file = join(folder(), 'bundle.tar.gz');
     const { stdout, code } = await gingham(name, 'bundle', '--output', file);
     expect([stdout, code]).toEqual([expect.stringContaining(file), 0]);
     const { stdout: listing } = await execute('tar', ['-tzf', file]);
@@ -175,7 +163,7 @@ describe('etcd dead', () => {
 
 describe('no daemon at all', () => {
   it.each(['nodes', 'peers', 'leases', 'drops'])('%s: exit code 4 and one line', async (view) => {
-    const { code, stderr, stdout } = await gingham(name, '--run-dir', folder, view);
+    const { code, stderr, stdout } = await gingham(name, '--run-dir', folder(), view);
     expect([code, stdout]).toEqual([4, '']);
     expect(stderr).toMatch(/^gingham: (flanneld|bgpd) has not started: there is no .*\n$/);
   });

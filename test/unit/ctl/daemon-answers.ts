@@ -16,7 +16,6 @@ export const peer = {
 };
 export const bgpd: BgpdStatus = { node: 'node1', asn: 64512, peers: [peer] };
 export const felix: FelixStatus = {
-  ...{ node: 'node1', mode: 'routed', forwarding: { on: true, detail: '' }, nexthops: { objects: true } },
+  ...{ node: 'node1', mode: 'routed' },
   routes: { wanted: 1, programmed: 1, waiting: 0, blocked: 0, refused: 0, pending: 0 },
-  traffic: { state: 'applied', detail: '' },
 };

@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import type { FlanneldStatus } from '../../../../ctl/daemon-status.ts';
 import { examine } from '../../../../ctl/doctor/checks.ts';
 import type { Facts, PathFacts } from '../../../../ctl/doctor/facts.ts';
+import { prefix } from '../../../../lib/net/prefix.ts';
 import { bgpd, felix, flanneld, peer } from '../daemon-answers.ts';
 
 const NOW_MS = Date.parse('2030-01-01T00:00:00Z');
@@ -20,15 +21,15 @@ const healthy: Facts = {
   felix: { readiness: READY, status: felix },
   sysctls: { 'net.ipv4.ip_forward': 1, 'net.ipv4.conf.all.rp_filter': 0, 'net.ipv4.conf.eth0.rp_filter': 2 },
   links: [
-    { name: 'eth0', mtuBytes: 1500, up: true },
-    { name: 'flannel.1', mtuBytes: 1450, up: true },
-    { name: 'cni0', mtuBytes: 1450, up: true },
+    { name: 'eth0', mtuBytes: 1500 },
+    { name: 'flannel.1', mtuBytes: 1450 },
+    { name: 'cni0', mtuBytes: 1450 },
   ],
   foreignRoutes: [
     { destination: '192.0.2.0/24', device: 'eth0' },
     { destination: '10.5.1.0/24', device: 'cni0' },
   ],
-  subnetEnv: { mtuBytes: 1450, networks: ['10.5.0.0/16'] },
+  subnetEnv: { mtuBytes: 1450, networks: [prefix('10.5.0.0/16')] },
   etcd: [{ endpoint: 'http://192.0.2.9:2379', aheadSeconds: 0.4 }],
   certificates: [
     { daemon: 'bgpd', path: '/c.pem', validFrom: '2029-01-01T00:00:00Z', validTo: '2031-01-01T00:00:00Z' },
@@ -138,7 +139,7 @@ const FAULTS: readonly (readonly [fault: string, facts: Partial<Facts>, ...said:
   ],
   [
     'a tunnel device with another MTU',
-    { links: [{ name: 'flannel.1', mtuBytes: 1500, up: true }] },
+    { links: [{ name: 'flannel.1', mtuBytes: 1500 }] },
     /^fail MTU of the tunnel: flannel\.1 has 1500, flanneld wants 1450 \| ip link set flannel\.1 mtu 1450/,
   ],
   ['no tunnel device', { links: [] }, /^fail MTU of the tunnel: there is no flannel\.1 here/],
@@ -148,8 +149,13 @@ const FAULTS: readonly (readonly [fault: string, facts: Partial<Facts>, ...said:
     /^fail MTU of the tunnel: subnet\.env says 1400/,
   ],
   [
+    'a subnet.env that cannot be read',
+    { subnetEnv: 'FLANNEL_MTU is missing' },
+    /^fail MTU of the tunnel: subnet\.env: FLANNEL_MTU is missing \| restart flanneld/,
+  ],
+  [
     'a bridge of pods with a larger MTU',
-    { links: [...healthy.links.slice(0, 2), { name: 'cni0', mtuBytes: 1500, up: true }] },
+    { links: [...healthy.links.slice(0, 2), { name: 'cni0', mtuBytes: 1500 }] },
     /^warn MTU of the pods: cni0 has 1500, the tunnel 1450/,
   ],
   [
