@@ -41,5 +41,6 @@ describe('generated code', () => {
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
-  });
+    // A program of 40 MB is started and compiles every schema: on a busy machine that alone may take the usual 20 s.
+  }, 120_000);
 });

@@ -146,7 +146,9 @@ describe('flanneld', () => {
   test('while it waits for the network config it lives and says what it waits for', async () => {
     const started = start();
     await eventually('it says so', async () => (await ready()).checks[0]?.detail.includes('network config'));
-    expect(lines.some(({ reason }) => String(reason).includes(`etcd has no ${CONFIG_KEY}`))).toBe(true);
+    await eventually('its log says why', async () =>
+      lines.some(({ reason }) => String(reason).includes(`etcd has no ${CONFIG_KEY}`)),
+    );
     configure();
     await started;
     await eventually('it is ready', async () => (await ready()).ready);
