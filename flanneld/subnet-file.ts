@@ -11,9 +11,9 @@
 
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { parseAddress } from '../lib/net/address.ts';
-import { addressAt, type Prefix, prefixLength, prefixOf } from '../lib/net/prefix.ts';
+import { addressAt, type Prefix, prefixLength } from '../lib/net/prefix.ts';
 import { EXIT, ExitError } from '../lib/run/exit.ts';
+import { parseSubnetEnv } from '../lib/subnet-env.ts';
 import type { NetworkConfig } from './lease/network-config.ts';
 import type { Subnets } from './lease/pick-subnet.ts';
 
@@ -32,20 +32,11 @@ export function renderSubnetFile(
   return `${lines.join('\n')}\n`;
 }
 
-/** The subnets in a subnet.env; `undefined` where it names none that can be read. */
-export function parseSubnetFile(text: string): Subnets | undefined {
-  const subnet = subnetOf(text, 'FLANNEL_SUBNET');
-  const subnet6 = subnetOf(text, 'FLANNEL_IPV6_SUBNET');
-  return subnet === undefined ? undefined : { subnet, ...(subnet6 && { subnet6 }) };
-}
-
-/** The subnets in the file; `undefined` where there is no such file or nothing in it. */
+/** The subnets in the file; `undefined` where there is no such file, or one that is not whole. */
 export async function readSubnetFile(path: string): Promise<Subnets | undefined> {
-  try {
-    return parseSubnetFile(await readFile(path, 'utf8'));
-  } catch {
-    return undefined;
-  }
+  const env = await readFile(path, 'utf8').then(parseSubnetEnv, () => '');
+  if (typeof env === 'string') return undefined;
+  return { subnet: env.subnet, ...(env.ipv6 && { subnet6: env.ipv6.subnet }) };
 }
 
 /** Replaces the file in one step, mode 0644. Throws `ExitError` (environment) where it cannot. */
@@ -94,10 +85,4 @@ export class SubnetFile {
 
 function firstHost(subnet: Prefix): string {
   return `${addressAt(subnet, 1)}/${prefixLength(subnet)}`;
-}
-
-function subnetOf(text: string, name: string): Prefix | undefined {
-  const value = new RegExp(`^${name}=(\\S+)/(\\d{1,3})\\s*$`, 'm').exec(text);
-  const address = parseAddress(value?.[1] ?? '');
-  return address === undefined ? undefined : prefixOf(address, Number(value?.[2]));
 }

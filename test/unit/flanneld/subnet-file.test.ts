@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type NetworkConfig, parseNetworkConfig } from '../../../flanneld/lease/network-config.ts';
-import { parseSubnetFile, readSubnetFile, renderSubnetFile, SubnetFile } from '../../../flanneld/subnet-file.ts';
+import { readSubnetFile, renderSubnetFile, SubnetFile } from '../../../flanneld/subnet-file.ts';
 import { prefix } from '../../../lib/net/prefix.ts';
 
 const CONFIG = parseNetworkConfig('{"Network":"10.5.0.0/16"}') as NetworkConfig;
@@ -27,18 +27,22 @@ describe('subnet.env', () => {
     );
   });
 
-  test('names IPv6 where the node has it', () => {
+  test('names IPv6 where the node has it', async () => {
     const dual = parseNetworkConfig('{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:5::/48"}');
     const subnets = { ...SUBNETS, subnet6: prefix('fd00:5:0:72::/64') };
     const text = renderSubnetFile(dual as NetworkConfig, subnets, 1450);
     expect(text).toContain('FLANNEL_IPV6_NETWORK=fd00:5::/48\nFLANNEL_IPV6_SUBNET=fd00:5:0:72::1/64\n');
-    expect(parseSubnetFile(text)).toEqual(subnets);
+    const path = join(folder, 'dual.env');
+    await writeFile(path, text);
+    expect(await readSubnetFile(path)).toEqual(subnets);
   });
 
-  test.each(['', 'FLANNEL_SUBNET=\n', 'FLANNEL_SUBNET=10.5.72.1\n', 'FLANNEL_SUBNET=10.5.72.1/99\n', 'X=1'])(
+  test.each(['', 'FLANNEL_SUBNET=\n', 'FLANNEL_SUBNET=10.5.72.1\n', 'FLANNEL_SUBNET=10.5.72.1/99\n', 'X=1\n'])(
     '%j names no subnet',
-    (text) => {
-      expect(parseSubnetFile(text)).toBeUndefined();
+    async (text) => {
+      const path = join(folder, 'subnet.env');
+      await writeFile(path, `${text}FLANNEL_MTU=1450\n`);
+      expect(await readSubnetFile(path)).toBeUndefined();
     },
   );
 
