@@ -3,21 +3,11 @@
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { VxlanBackend } from '../../../../flanneld/backend/vxlan-backend.ts';
-import type { VxlanConfig } from '../../../../flanneld/lease/network-config.ts';
 import { address } from '../../../../lib/net/address.ts';
 import { mac } from '../../../../lib/net/mac.ts';
 import { prefix } from '../../../../lib/net/prefix.ts';
 import { type Fixture, leaseOf, makeFixture } from './backend-fixture.ts';
-
-const CONFIG: VxlanConfig = {
-  type: 'vxlan',
-  vni: 1,
-  port: 8472,
-  directRouting: false,
-  userSpace: false,
-  gbp: false,
-  learning: false,
-};
+import { entries, startWith, TWO_PEERS, VXLAN } from './vxlan-fixture.ts';
 
 describe('VxlanBackend', () => {
   let fixture: Fixture;
@@ -25,7 +15,7 @@ describe('VxlanBackend', () => {
 
   beforeEach(() => {
     fixture = makeFixture();
-    backend = new VxlanBackend(CONFIG, fixture.context);
+    backend = new VxlanBackend(VXLAN, fixture.context);
   });
 
   afterEach(async () => {
@@ -35,26 +25,8 @@ describe('VxlanBackend', () => {
 
   const settle = (): Promise<void> => fixture.clock.advanceAsync(0);
 
-  async function startWith(...nodes: readonly number[]): Promise<void> {
-    await backend.start(leaseOf(1));
-    backend.setPeers(nodes.map((node) => leaseOf(node)));
-    await settle();
-  }
-
-  function entries(): { neighbours: string[]; fdb: string[] } {
-    return {
-      neighbours: fixture.kernel.neighbours().map((entry) => `${entry.address} ${entry.mac}`),
-      fdb: fixture.kernel.fdb().map((entry) => `${entry.mac} ${entry.destination}`),
-    };
-  }
-
-  const TWO_PEERS = {
-    neighbours: ['10.5.2.0 02:00:00:00:00:02', '10.5.3.0 02:00:00:00:00:03'],
-    fdb: ['02:00:00:00:00:02 192.0.2.2', '02:00:00:00:00:03 192.0.2.3'],
-  };
-
   test('makes flannel.1 as flannel does, and marks it as ours', async () => {
-    await startWith();
+    await startWith(backend, fixture);
     expect(fixture.kernel.link('flannel.1')).toMatchObject({
       type: 'vxlan',
       mac: '02:00:00:00:00:01',
@@ -70,8 +42,8 @@ describe('VxlanBackend', () => {
   });
 
   test('a neighbour and an FDB entry per peer, then an onlink hop to offer', async () => {
-    await startWith(2, 3);
-    expect(entries()).toEqual(TWO_PEERS);
+    await startWith(backend, fixture, 2, 3);
+    expect(entries(fixture)).toEqual(TWO_PEERS);
     expect(backend.peers()).toMatchObject([
       {
         lease: { nodeName: 'node2' },
@@ -86,7 +58,7 @@ describe('VxlanBackend', () => {
   });
 
   test('nothing is written twice, and nothing is listed for ever', async () => {
-    await startWith(2, 3);
+    await startWith(backend, fixture, 2, 3);
     await fixture.clock.advanceAsync(1_000);
     fixture.kernel.clearRecords();
     backend.setPeers([leaseOf(2), leaseOf(3)]);
@@ -96,13 +68,13 @@ describe('VxlanBackend', () => {
   });
 
   test('a peer that goes takes its entries along; one whose MAC and address change leaves no stale FDB entry', async () => {
-    await startWith(2, 3);
+    await startWith(backend, fixture, 2, 3);
     backend.setPeers([
       leaseOf(3, { publicIp: address('192.0.2.33'), vtep: { vni: 1, mac: mac('02:00:00:00:00:33') } }),
     ]);
     expect(backend.peers()).toMatchObject([{ programmed: false, routes: [{ subnet: '10.5.3.0/24' }] }]);
     await settle();
-    expect(entries()).toEqual({
+    expect(entries(fixture)).toEqual({
       neighbours: ['10.5.3.0 02:00:00:00:00:33'],
       fdb: ['02:00:00:00:00:33 192.0.2.33'],
     });
@@ -149,11 +121,11 @@ describe('VxlanBackend', () => {
       node6: "its subnet 10.5.1.128/25 overlaps this node's",
       node7: 'its VTEP MAC 02:00:00:00:00:02 is that of node2 at 192.0.2.2',
     });
-    expect(entries().fdb).toEqual(['02:00:00:00:00:02 192.0.2.2']);
+    expect(entries(fixture).fdb).toEqual(['02:00:00:00:00:02 192.0.2.2']);
   });
 
   test('follows the MTU of the underlay', async () => {
-    await startWith();
+    await startWith(backend, fixture);
     backend.update({ underlay: { ...fixture.underlay, mtuBytes: 9_000 } });
     await settle();
     expect(backend.mtuBytes).toBe(8_950);
@@ -162,8 +134,8 @@ describe('VxlanBackend', () => {
 
   test('the MAC address is that of the lease before, else one that follows from the name', () => {
     const first = backend.leaseData(undefined).vtep?.mac;
-    expect(first).toBe(new VxlanBackend(CONFIG, fixture.context).leaseData(undefined).vtep?.mac);
-    expect(new VxlanBackend(CONFIG, { ...fixture.context, nodeName: 'node2' }).leaseData(undefined).vtep?.mac).not.toBe(
+    expect(first).toBe(new VxlanBackend(VXLAN, fixture.context).leaseData(undefined).vtep?.mac);
+    expect(new VxlanBackend(VXLAN, { ...fixture.context, nodeName: 'node2' }).leaseData(undefined).vtep?.mac).not.toBe(
       first,
     );
     expect(backend.leaseData(leaseOf(9)).vtep?.mac).toBe('02:00:00:00:00:09');
@@ -171,19 +143,19 @@ describe('VxlanBackend', () => {
 
   test('an IPv6 underlay takes 70 bytes and peers by their IPv6 addresses', async () => {
     const underlay = { ...fixture.underlay, local: address('2001:db8::1'), publicIp: address('2001:db8::1') };
-    backend = new VxlanBackend(CONFIG, { ...fixture.context, underlay });
+    backend = new VxlanBackend(VXLAN, { ...fixture.context, underlay });
     expect(backend.mtuBytes).toBe(1430);
     const lease = leaseOf(1, { publicIp6: address('2001:db8::1') });
     await backend.start({ ...lease, ...backend.leaseData(lease) });
     backend.setPeers([leaseOf(2, { publicIp6: address('2001:db8::2') }), leaseOf(3)]);
     await settle();
-    expect(entries().fdb).toEqual(['02:00:00:00:00:02 2001:db8::2']);
+    expect(entries(fixture).fdb).toEqual(['02:00:00:00:00:02 2001:db8::2']);
     expect(backend.peers()[1]?.refused).toContain('no IPv6 address');
   });
 
   describe('with DirectRouting', () => {
     beforeEach(async () => {
-      backend = new VxlanBackend({ ...CONFIG, directRouting: true }, fixture.context);
+      backend = new VxlanBackend({ ...VXLAN, directRouting: true }, fixture.context);
       const linkIndex = fixture.underlay.linkIndex;
       fixture.kernel.foreign({
         op: 'put',
@@ -210,7 +182,7 @@ describe('VxlanBackend', () => {
         { gateway: '192.0.2.2', device: 'eth0', onlink: false, weight: 1 },
         { gateway: '10.5.3.0', device: 'flannel.1', onlink: true, weight: 1 },
       ]);
-      expect(entries().fdb).toHaveLength(2);
+      expect(entries(fixture).fdb).toHaveLength(2);
     });
 
     test('a peer that comes to sit on the link changes over', async () => {

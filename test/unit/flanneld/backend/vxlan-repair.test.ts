@@ -3,20 +3,10 @@
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { VxlanBackend } from '../../../../flanneld/backend/vxlan-backend.ts';
-import type { VxlanConfig } from '../../../../flanneld/lease/network-config.ts';
 import { address } from '../../../../lib/net/address.ts';
 import { mac } from '../../../../lib/net/mac.ts';
 import { type Fixture, leaseOf, makeFixture } from './backend-fixture.ts';
-
-const CONFIG: VxlanConfig = {
-  type: 'vxlan',
-  vni: 1,
-  port: 8472,
-  directRouting: false,
-  userSpace: false,
-  gbp: false,
-  learning: false,
-};
+import { entries, startWith, TWO_PEERS, VXLAN } from './vxlan-fixture.ts';
 
 describe('VxlanBackend mends', () => {
   let fixture: Fixture;
@@ -24,7 +14,7 @@ describe('VxlanBackend mends', () => {
 
   beforeEach(() => {
     fixture = makeFixture();
-    backend = new VxlanBackend(CONFIG, fixture.context);
+    backend = new VxlanBackend(VXLAN, fixture.context);
   });
 
   afterEach(async () => {
@@ -34,26 +24,8 @@ describe('VxlanBackend mends', () => {
 
   const settle = (): Promise<void> => fixture.clock.advanceAsync(0);
 
-  async function startWith(...nodes: readonly number[]): Promise<void> {
-    await backend.start(leaseOf(1));
-    backend.setPeers(nodes.map((node) => leaseOf(node)));
-    await settle();
-  }
-
-  function entries(): { neighbours: string[]; fdb: string[] } {
-    return {
-      neighbours: fixture.kernel.neighbours().map((entry) => `${entry.address} ${entry.mac}`),
-      fdb: fixture.kernel.fdb().map((entry) => `${entry.mac} ${entry.destination}`),
-    };
-  }
-
-  const TWO_PEERS = {
-    neighbours: ['10.5.2.0 02:00:00:00:00:02', '10.5.3.0 02:00:00:00:00:03'],
-    fdb: ['02:00:00:00:00:02 192.0.2.2', '02:00:00:00:00:03 192.0.2.3'],
-  };
-
   test('entries of a run before, and of whoever else wrote on our device, are removed', async () => {
-    await startWith();
+    await startWith(backend, fixture);
     const linkIndex = fixture.kernel.link('flannel.1')?.index ?? 0;
     await backend.stop();
     fixture.kernel.foreign(
@@ -65,39 +37,39 @@ describe('VxlanBackend mends', () => {
       },
       { op: 'put', kind: 'address', address: { linkIndex, address: address('10.5.99.0'), prefixLength: 32 } },
     );
-    backend = new VxlanBackend(CONFIG, fixture.context);
-    await startWith(2, 3);
-    expect(entries()).toEqual(TWO_PEERS);
+    backend = new VxlanBackend(VXLAN, fixture.context);
+    await startWith(backend, fixture, 2, 3);
+    expect(entries(fixture)).toEqual(TWO_PEERS);
     expect(fixture.kernel.addresses().map((entry) => entry.address)).not.toContain('10.5.99.0');
     expect(fixture.kernel.link('flannel.1')?.index).toBe(linkIndex);
   });
 
   test('entries of a run before stay until the peers are known, and those of peers are not touched', async () => {
-    await startWith(2, 3);
+    await startWith(backend, fixture, 2, 3);
     await backend.stop();
     fixture.kernel.clearRecords();
-    backend = new VxlanBackend(CONFIG, fixture.context);
+    backend = new VxlanBackend(VXLAN, fixture.context);
     await backend.start(leaseOf(1));
     await settle();
-    expect(entries()).toEqual(TWO_PEERS);
+    expect(entries(fixture)).toEqual(TWO_PEERS);
     backend.changePeers([leaseOf(2)], []);
     await settle();
-    expect(entries()).toEqual({ neighbours: TWO_PEERS.neighbours.slice(0, 1), fdb: TWO_PEERS.fdb.slice(0, 1) });
+    expect(entries(fixture)).toEqual({ neighbours: TWO_PEERS.neighbours.slice(0, 1), fdb: TWO_PEERS.fdb.slice(0, 1) });
     const touched = fixture.kernel.writes.filter(({ kind }) => kind === 'neighbour' || kind === 'fdb');
     expect(touched.map(({ op }) => op)).toEqual(['delete', 'delete']);
   });
 
   test('deleted by hand it is back with every peer, without a second having passed', async () => {
-    await startWith(2, 3);
+    await startWith(backend, fixture, 2, 3);
     fixture.kernel.foreign({ op: 'delete', kind: 'link', name: 'flannel.1' });
     await fixture.clock.advanceAsync(200);
     expect(fixture.kernel.link('flannel.1')).toMatchObject({ mac: '02:00:00:00:00:01', alias: 'gingham', up: true });
-    expect(entries()).toEqual(TWO_PEERS);
+    expect(entries(fixture)).toEqual(TWO_PEERS);
     expect(backend.problem()).toBeUndefined();
   });
 
   test('its routes stay on offer while it is away', async () => {
-    await startWith(2);
+    await startWith(backend, fixture, 2);
     fixture.kernel.failNext('put link', 'ENOMEM', { times: 3 });
     fixture.kernel.foreign({ op: 'delete', kind: 'link', name: 'flannel.1' });
     await fixture.clock.advanceAsync(25);
@@ -113,7 +85,7 @@ describe('VxlanBackend mends', () => {
     ['another MTU', { name: 'flannel.1', mtuBytes: 900 }],
     ['another alias', { name: 'flannel.1', alias: 'mine' }],
   ])('is put right when it is given %s', async (_, link) => {
-    await startWith(2, 3);
+    await startWith(backend, fixture, 2, 3);
     const index = fixture.kernel.link('flannel.1')?.index;
     fixture.kernel.foreign({ op: 'put', kind: 'link', link });
     await fixture.clock.advanceAsync(200);
@@ -124,11 +96,11 @@ describe('VxlanBackend mends', () => {
       mtuBytes: 1450,
       alias: 'gingham',
     });
-    expect(entries()).toEqual(TWO_PEERS);
+    expect(entries(fixture)).toEqual(TWO_PEERS);
   });
 
   test('entries that are deleted or changed by hand are put right at once', async () => {
-    await startWith(2, 3);
+    await startWith(backend, fixture, 2, 3);
     const linkIndex = fixture.kernel.link('flannel.1')?.index ?? 0;
     fixture.kernel.foreign(
       {
@@ -140,18 +112,18 @@ describe('VxlanBackend mends', () => {
       { op: 'delete', kind: 'address', address: { linkIndex, address: address('10.5.1.0'), prefixLength: 32 } },
     );
     await settle();
-    const { neighbours, fdb } = entries();
+    const { neighbours, fdb } = entries(fixture);
     expect({ neighbours: neighbours.sort(), fdb: fdb.sort() }).toEqual(TWO_PEERS);
     expect(fixture.kernel.addresses()).toContainEqual({ linkIndex, address: '10.5.1.0', prefixLength: 32 });
   });
 
   test('what happened while notifications were lost is found', async () => {
-    await startWith(2, 3);
+    await startWith(backend, fixture, 2, 3);
     fixture.kernel.loseNotifications(() => {
       fixture.kernel.foreign({ op: 'delete', kind: 'link', name: 'flannel.1' });
     });
     await fixture.clock.advanceAsync(200);
-    expect(entries()).toEqual(TWO_PEERS);
+    expect(entries(fixture)).toEqual(TWO_PEERS);
   });
 
   test('an entry that the kernel refuses is tried again, and counts as not programmed until then', async () => {
@@ -165,7 +137,7 @@ describe('VxlanBackend mends', () => {
   });
 
   test('somebody who keeps writing something else is answered at a walking pace', async () => {
-    await startWith(2);
+    await startWith(backend, fixture, 2);
     fixture.kernel.clearRecords();
     for (let i = 0; i < 1_000; i++) {
       fixture.kernel.foreign({ op: 'put', kind: 'link', link: { name: 'flannel.1', mtuBytes: 1_000 } });
@@ -186,17 +158,17 @@ describe('VxlanBackend mends', () => {
         create: { type: 'vxlan', vxlan: { vni: 1, port: 4789, learning: true, gbp: false } },
       },
     });
-    await startWith(2);
+    await startWith(backend, fixture, 2);
     expect(fixture.kernel.link('flannel.1')?.vxlan).toMatchObject({ port: 8472, learning: false, local: '192.0.2.1' });
   });
 
   test('a device of ours that a crash left without its alias is taken over', async () => {
-    await startWith();
+    await startWith(backend, fixture);
     const { kernel } = fixture;
     await backend.stop();
     kernel.foreign({ op: 'put', kind: 'link', link: { name: 'flannel.1', alias: '' } });
-    backend = new VxlanBackend(CONFIG, fixture.context);
-    await startWith(2);
+    backend = new VxlanBackend(VXLAN, fixture.context);
+    await startWith(backend, fixture, 2);
     expect(kernel.link('flannel.1')?.alias).toBe('gingham');
   });
 
@@ -208,7 +180,7 @@ describe('VxlanBackend mends', () => {
       kind: 'link',
       link: { name: 'mine0', alias: 'gingham', create: { type: 'vxlan', vxlan } },
     });
-    await startWith(2);
+    await startWith(backend, fixture, 2);
     expect(kernel.link('mine0')).toBeUndefined();
     expect(kernel.link('flannel.1')?.alias).toBe('gingham');
   });
