@@ -166,7 +166,7 @@ async function ginghamRow(
   }
 }
 
-/** Seconds from the first dial of the light peers until they print `done`. */
+/** Seconds from the first dial of the light peers until they print `done` and the reflector has them all, at once. */
 async function swarm(
   { nodes: [reflector, clients] }: NodePair,
   folder: string,
@@ -184,7 +184,9 @@ async function swarm(
     const where = `${reflector.underlay}:1790`;
     const words = [process.execPath, join(HERE, 'rib-swarm.js'), where, ...[peers, routesEach, awaited].map(String)];
     light = new Speaker(clients, words);
-    return ((await light.says(done, signal, SWARM_MS)) - startedMs) / 1000;
+    await light.says(done, signal, SWARM_MS);
+    const endedMs = await until(async () => (await gauge(played, 'peers_established')) === peers, signal);
+    return (endedMs - startedMs) / 1000;
   } finally {
     await Promise.all([speaker.stop(), light?.stop()]);
     await played.close();
