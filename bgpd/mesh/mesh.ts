@@ -61,7 +61,7 @@ export class Mesh {
         break;
       }
       case 'put':
-        // Most of them renew a lease and say nothing new.
+        // A record may be written anew and say nothing new: its lease had run out.
         if (this.#put(event.entry)) this.#options.onChange(this.#nodes);
         break;
       case 'delete':

@@ -1,8 +1,9 @@
-// Keeps this node's record in the registry: written on a lease of its own, renewed by compare-and-swap, taken back at exit.
+// Keeps this node's record in the registry: written on a lease of its own where it is missing or says something else, its
+// lease renewed as long as it stands, taken back at exit.
 //
 // A node that dies is gone from the registry when its lease runs out. A record of our name that names another address is
 // either our own former life (its lease runs out, then the name is ours) or another living node with our name: that one
-// renews, and then this node must give up. Watching the revision tells the two apart.
+// renews its lease, and then this node must give up. When that lease ends tells the two apart.
 
 import type { Entry, Registry } from '../../lib/registry/registry.ts';
 import { RegistryError } from '../../lib/registry/registry.ts';
@@ -20,6 +21,12 @@ const RENEW_MS = 10_000;
 
 /** Between looks at a record of our name that is not ours. */
 const CONTESTED_MS = 2_000;
+
+/** An end of a lease that is this much later was renewed: more than an answer may be late, less than a renewal brings. */
+const RENEWED_MS = 5_000;
+
+/** Renewals after which its owner is alive: a new leader of etcd renews every lease once. */
+const RENEWALS_ALIVE = 2;
 
 const RETRY: Backoff = { firstMs: 200, capMs: 5_000 };
 
@@ -41,11 +48,19 @@ export interface RegistrationStatus {
   readonly detail: string;
 }
 
+/** A foreign record of our name. */
+interface Contested {
+  /** When it was first seen. */
+  readonly revision: bigint;
+  /** The end of its lease, by our clock. */
+  endsMs: number;
+  renewals: number;
+}
+
 export class Registration {
   readonly #options: RegistrationOptions;
   #own: Entry | undefined;
-  /** Revision of a foreign record of our name, when it was first seen. */
-  #contested: bigint | undefined;
+  #contested: Contested | undefined;
   #detail = 'not yet written';
   #failures = 0;
   #wake = new AbortController();
@@ -63,7 +78,13 @@ export class Registration {
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted && !this.#stopped) {
       this.#wake = new AbortController();
-      const delayMs = await this.#turn().catch((error: unknown) => this.#failed(error));
+      const delayMs = await this.#turn().then(
+        (ms) => {
+          this.#failures = 0;
+          return ms;
+        },
+        (error: unknown) => this.#failed(error),
+      );
       if (!this.#stopped) await pause(this.#options.clock, delayMs, AbortSignal.any([signal, this.#wake.signal]));
     }
   }
@@ -86,13 +107,13 @@ export class Registration {
   async #turn(): Promise<number> {
     const { registry, prefix, record } = this.#options;
     const wanted = record();
-    const key = nodeKey(prefix, wanted.name);
-    if (this.#own !== undefined && (await this.#write(wanted, { modRevision: this.#own.modRevision }))) {
-      return this.#renewDelayMs();
+    const found = await registry.get(nodeKey(prefix, wanted.name));
+    if (this.#stopped) return 0;
+    if (found === undefined || found.modRevision !== this.#own?.modRevision) this.#own = undefined;
+    if (this.#own?.value === encodeNodeRecord(wanted)) return await this.#renew(this.#own);
+    if (this.#own === undefined && found !== undefined && this.#isForeign(found, wanted)) {
+      return await this.#contend(found, wanted);
     }
-    this.#own = undefined;
-    const found = await registry.get(key);
-    if (found !== undefined && this.#isForeign(found, wanted)) return this.#contend(found, wanted);
     const written = await this.#write(
       wanted,
       found === undefined ? { absent: true } : { modRevision: found.modRevision },
@@ -100,17 +121,27 @@ export class Registration {
     return written ? this.#renewDelayMs() : RETRY.firstMs;
   }
 
+  /** The record is as we wrote it; where its lease has run out it will be written anew. */
+  async #renew(own: Entry): Promise<number> {
+    const renewed = await this.#options.registry.renew(own);
+    if (!renewed) {
+      this.#own = undefined;
+      return RETRY.firstMs;
+    }
+    this.#detail = heldDetail(own.key, this.#options.record());
+    return this.#renewDelayMs();
+  }
+
   async #write(wanted: NodeRecord, precondition: Parameters<Registry['put']>[2]): Promise<boolean> {
     const { registry, prefix, log } = this.#options;
     const key = nodeKey(prefix, wanted.name);
     const value = encodeNodeRecord(wanted);
     const entry = await registry.put(key, value, precondition, RECORD_TTL_SECONDS);
-    this.#failures = 0;
     if (entry === undefined) return false;
-    if (this.#own?.value !== value) log.info({ key, record: wanted }, 'registered this node');
+    log.info({ key, record: wanted }, 'registered this node');
     this.#own = entry;
     this.#contested = undefined;
-    this.#detail = `${key} names ${wanted.address}`;
+    this.#detail = heldDetail(key, wanted);
     return true;
   }
 
@@ -120,14 +151,23 @@ export class Registration {
     return record.address !== wanted.address;
   }
 
-  #contend(found: Entry, wanted: NodeRecord): number {
-    const { log, conflict } = this.#options;
-    this.#failures = 0;
+  async #contend(found: Entry, wanted: NodeRecord): Promise<number> {
+    const { registry, clock, log, conflict } = this.#options;
+    const askedMs = clock.monotonicMs();
+    // A record without a lease ends when somebody deletes it.
+    const endsMs = askedMs + ((await registry.secondsLeft(found)) ?? Number.POSITIVE_INFINITY) * 1_000;
     if (this.#contested === undefined) {
-      this.#contested = found.modRevision;
+      this.#contested = { revision: found.modRevision, endsMs, renewals: 0 };
       this.#detail = `${found.key} is held by another: ${found.value}`;
       log.warn({ key: found.key, held: found.value }, 'the record of this name is not ours: waiting for its lease');
-    } else if (found.modRevision !== this.#contested) {
+      return CONTESTED_MS;
+    }
+    const contested = this.#contested;
+    if (endsMs - contested.endsMs > RENEWED_MS) {
+      contested.endsMs = endsMs;
+      contested.renewals++;
+    }
+    if (found.modRevision !== contested.revision || contested.renewals >= RENEWALS_ALIVE) {
       const message = `the node name ${wanted.name} is in use: ${found.key} is ${found.value}, and its owner is alive`;
       conflict(new ExitError(EXIT.conflict, `${message}; give this node another --node-name`));
     }
@@ -144,4 +184,8 @@ export class Registration {
   #renewDelayMs(): number {
     return RENEW_MS * (0.75 + this.#options.random() / 4);
   }
+}
+
+function heldDetail(key: string, { address }: NodeRecord): string {
+  return `${key} names ${address}`;
 }

@@ -18,7 +18,7 @@ export interface ConnectionOptions {
 
 /** A member's gRPC clients, one per service. */
 export interface MemberHost {
-  getServiceClient(service: 'KV' | 'Lease' | 'Auth' | 'Watch'): Client;
+  getServiceClient(service: Service): Client;
   close(): void;
 }
 
@@ -29,12 +29,32 @@ export interface ConnectionParts<H extends MemberHost> {
   authenticate(connection: EtcdConnection<H>, user: NonNullable<ConnectionOptions['user']>): Promise<string>;
 }
 
+/** A method with one answer. */
 type Method = (
   request: unknown,
   metadata: Metadata,
   options: { deadline: number },
   done: (error: Error | null, answer: unknown) => void,
 ) => { cancel(): void };
+
+/** A method that is a stream both ways. */
+type StreamMethod = (
+  metadata: Metadata,
+  options: { deadline: number },
+) => {
+  cancel(): void;
+  write(request: unknown): unknown;
+  end(): unknown;
+  on(event: string, listener: (argument: unknown) => void): unknown;
+};
+
+type Service = 'KV' | 'Lease' | 'Auth' | 'Watch';
+
+/** How a member is called: through this client, with these metadata. */
+interface Member {
+  readonly client: Client;
+  readonly metadata: Metadata;
+}
 
 /** One client per member, one member in use. Has the shape that etcd3's RPC classes call through. */
 export class EtcdConnection<H extends MemberHost> {
@@ -57,25 +77,19 @@ export class EtcdConnection<H extends MemberHost> {
   }
 
   /** Tries each member once, beginning with the one in use. */
-  async exec<T>(service: 'KV' | 'Lease' | 'Auth', method: string, params: unknown): Promise<T> {
-    let failure = new RegistryError('unavailable', 'etcd: no endpoint was given');
-    for (let attempt = 0; attempt < this.#hosts.length; attempt++) {
-      try {
-        return await this.withConnection(service, ({ client, metadata }) =>
-          this.#call<T>(client, method, params, metadata),
-        );
-      } catch (error) {
-        failure = error as RegistryError;
-        if (failure.code === 'refused') throw failure;
-      }
-    }
-    throw failure;
+  exec<T>(service: Exclude<Service, 'Watch'>, method: string, params: unknown): Promise<T> {
+    return this.#onAnyMember(service, (member) => this.#call<T>(member, method, params));
+  }
+
+  /** As `exec`, for a method that is a stream: sends one request, gives the first answer, and ends the stream. */
+  ask<T>(service: 'Lease', method: string, params: unknown): Promise<T> {
+    return this.#onAnyMember(service, (member) => this.#ask<T>(member, method, params));
   }
 
   /** Runs `use` on the member in use, with a token where a user was given; leaves that member where it does not answer. */
   async withConnection<R>(
-    service: 'KV' | 'Lease' | 'Auth' | 'Watch',
-    use: (args: { resource: H; client: Client; metadata: Metadata }) => Promise<R> | R,
+    service: Service,
+    use: (args: Member & { resource: H }) => Promise<R> | R,
   ): Promise<R> {
     const index = this.#current;
     const member = this.#hosts[index];
@@ -117,6 +131,19 @@ export class EtcdConnection<H extends MemberHost> {
     for (const { host } of this.#hosts) host.close();
   }
 
+  async #onAnyMember<T>(service: Service, call: (member: Member) => Promise<T>): Promise<T> {
+    let failure = new RegistryError('unavailable', 'etcd: no endpoint was given');
+    for (let attempt = 0; attempt < this.#hosts.length; attempt++) {
+      try {
+        return await this.withConnection(service, call);
+      } catch (error) {
+        failure = error as RegistryError;
+        if (failure.code === 'refused') throw failure;
+      }
+    }
+    throw failure;
+  }
+
   #authenticate(): Promise<string> {
     if (this.#token !== undefined) return this.#token;
     const asked = this.#parts.authenticate(this, this.#user ?? { name: '', password: '' });
@@ -127,7 +154,7 @@ export class EtcdConnection<H extends MemberHost> {
     return asked;
   }
 
-  #call<T>(client: Client, method: string, params: unknown, metadata: Metadata): Promise<T> {
+  #call<T>({ client, metadata }: Member, method: string, params: unknown): Promise<T> {
     return new Promise((resolve, reject) => {
       const invoke = (client as unknown as Record<string, Method>)[method];
       if (invoke === undefined) return reject(new TypeError(`etcd has no method ${method}`));
@@ -143,6 +170,23 @@ export class EtcdConnection<H extends MemberHost> {
         },
       );
       this.#calls.add(call);
+    });
+  }
+
+  #ask<T>({ client, metadata }: Member, method: string, params: unknown): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const invoke = (client as unknown as Record<string, StreamMethod>)[method];
+      if (invoke === undefined) return reject(new TypeError(`etcd has no method ${method}`));
+      const call = invoke.call(client, metadata, { deadline: Date.now() + this.#timeoutMs });
+      this.#calls.add(call);
+      call.on('data', (answer) => {
+        resolve(answer as T);
+        call.end();
+      });
+      call.on('error', reject);
+      call.on('end', () => reject(new RegistryError('unavailable', 'etcd ended the stream without an answer')));
+      call.on('status', () => this.#calls.delete(call));
+      call.write(params);
     });
   }
 }

@@ -15,6 +15,7 @@ import {
   AuthClient,
   type ICompare,
   type IKeyValue,
+  type ILeaseKeepAliveResponse,
   type ITxnRequest,
   type ITxnResponse,
   KVClient,
@@ -162,6 +163,12 @@ class EtcdRegistry implements ReconnectingRegistry {
     if (leaseId === undefined) return undefined;
     const { TTL } = await this.#lease.leaseTimeToLive({ ID: leaseId });
     return Math.max(0, Number(TTL));
+  }
+
+  async renew({ leaseId }: Entry): Promise<boolean> {
+    if (leaseId === undefined) return false;
+    const { TTL } = await this.#connection.ask<ILeaseKeepAliveResponse>('Lease', 'leaseKeepAlive', { ID: leaseId });
+    return Number(TTL) > 0;
   }
 
   watch(prefix: string, listener: (event: RegistryEvent) => void, signal: AbortSignal): void {

@@ -53,8 +53,20 @@ export const CANDIDATES_MAX = 32;
 /** What must hold for a write to happen: the key is absent, or was last written at this revision. */
 export type Precondition = { readonly absent: true } | { readonly modRevision: bigint };
 
+/** The etcd leases on which entries hang; as `Registry` rejects and waits. */
+export interface EntryLeases {
+  /** Seconds until the lease of this entry runs out; `undefined` where it has none, 0 where it already has. */
+  secondsLeft(entry: Entry): Promise<number | undefined>;
+
+  /**
+   * Begins the time to live of this entry's lease anew: nothing is written, no watch is told. False where it has none or it
+   * has run out. True says nothing of the entry: another lease may have come in place of this one.
+   */
+  renew(entry: Entry): Promise<boolean>;
+}
+
 /** Every method rejects with `RegistryError`, and has an upper bound on how long it waits. */
-export interface Registry {
+export interface Registry extends EntryLeases {
   /** One entry, or `undefined` where there is none. */
   get(key: string): Promise<Entry | undefined>;
 
@@ -82,9 +94,6 @@ export interface Registry {
 
   /** Deletes `key` where it was last written at `modRevision`; false where it was not, and then nothing happened. */
   delete(key: string, modRevision: bigint): Promise<boolean>;
-
-  /** Seconds until the lease of this entry runs out; `undefined` where it has none, 0 where it already has. */
-  secondsLeft(entry: Entry): Promise<number | undefined>;
 
   /** Watches a prefix until `signal` aborts, reconnecting with backoff for as long as that takes. Never rejects. */
   watch(prefix: string, listener: (event: RegistryEvent) => void, signal: AbortSignal): void;

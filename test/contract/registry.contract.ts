@@ -129,6 +129,30 @@ export function registryContract(name: string, subject: RegistrySubject): void {
       expect(await registry.get(stays.key)).toEqual(stays);
     });
 
+    test('a renewed lease lives on, and nothing is written', async () => {
+      const entry = await registry.put(`${prefix}a`, 'one', { absent: true }, 60);
+      const stays = await registry.put(`${prefix}b`, 'two', { absent: true }, undefined);
+      if (entry === undefined || stays === undefined) throw new Error('nothing was written');
+      await subject.pass(3);
+      await eventually('some of it has passed', async () => ((await registry.secondsLeft(entry)) ?? 0) <= 58);
+      const seen = watch();
+      await eventually('a snapshot came', () => seen.length === 1);
+      expect(await registry.renew(entry)).toBe(true);
+      expect(await registry.secondsLeft(entry)).toBeGreaterThanOrEqual(59);
+      expect(await registry.get(entry.key)).toEqual(entry);
+      expect(await registry.renew(stays)).toBe(false);
+      await subject.write(`${prefix}c`, 'a change at last');
+      await eventually('the change came', () => seen.length === 2);
+      expect(seen[1]).toMatchObject({ type: 'put', entry: { key: `${prefix}c` } });
+    });
+
+    test('a lease that has run out, or was revoked, is not renewed', async () => {
+      const entry = await registry.put(`${prefix}a`, 'one', { absent: true }, 60);
+      if (entry === undefined) throw new Error('nothing was written');
+      expect(await registry.put(`${prefix}a`, 'two', { modRevision: entry.modRevision }, 60)).toBeDefined();
+      expect(await registry.renew(entry)).toBe(false);
+    });
+
     test('a watch begins with a snapshot and goes on with the changes, in order', async () => {
       const old = await registry.put(`${prefix}old`, 'o', { absent: true }, undefined);
       const seen = watch();

@@ -9,7 +9,7 @@ import { RegistryError } from '../../lib/registry/registry.ts';
 import { type StreamSink, superviseWatch, WATCH_TIMES, type WatchStream } from '../../lib/registry/watch-supervisor.ts';
 import type { Clock } from '../../lib/run/clock.ts';
 
-export type Operation = 'get' | 'list' | 'put' | 'create' | 'delete' | 'secondsLeft' | 'open';
+export type Operation = 'get' | 'list' | 'put' | 'create' | 'delete' | 'secondsLeft' | 'renew' | 'open';
 
 /** `lost-answer`: the operation is done, and the caller is told that etcd did not answer. */
 export interface Fault {
@@ -18,6 +18,7 @@ export interface Fault {
 }
 
 interface Lease {
+  readonly ttlSeconds: number;
   readonly expiresAtMs: number;
   readonly cancel: () => void;
 }
@@ -156,6 +157,15 @@ export class MemoryEtcd {
     return lease === undefined ? 0 : Math.ceil((lease.expiresAtMs - this.clock.monotonicMs()) / 1000);
   }
 
+  /** False where it has run out. */
+  renewLease(leaseId: string): boolean {
+    const lease = this.#leases.get(leaseId);
+    if (lease === undefined) return false;
+    lease.cancel();
+    this.#begin(leaseId, lease.ttlSeconds);
+    return true;
+  }
+
   open(prefix: string, after: bigint, sink: StreamSink): WatchStream {
     const stream: Stream = { prefix, sink, told: after };
     this.#streams.add(stream);
@@ -184,9 +194,13 @@ export class MemoryEtcd {
 
   #grant(ttlSeconds: number): string {
     const id = String(this.#nextLease++);
-    const cancel = this.clock.after(ttlSeconds * 1000, () => this.expire(id));
-    this.#leases.set(id, { expiresAtMs: this.clock.monotonicMs() + ttlSeconds * 1000, cancel });
+    this.#begin(id, ttlSeconds);
     return id;
+  }
+
+  #begin(id: string, ttlSeconds: number): void {
+    const cancel = this.clock.after(ttlSeconds * 1000, () => this.expire(id));
+    this.#leases.set(id, { ttlSeconds, expiresAtMs: this.clock.monotonicMs() + ttlSeconds * 1000, cancel });
   }
 
   #record(change: Change): void {
@@ -260,6 +274,10 @@ class MemoryRegistry implements Registry {
     return this.#etcd.perform('secondsLeft', () =>
       leaseId === undefined ? undefined : this.#etcd.leaseSecondsLeft(leaseId),
     );
+  }
+
+  renew({ leaseId }: Entry): Promise<boolean> {
+    return this.#etcd.perform('renew', () => leaseId !== undefined && this.#etcd.renewLease(leaseId));
   }
 
   watch(prefix: string, listener: (event: RegistryEvent) => void, signal: AbortSignal): void {

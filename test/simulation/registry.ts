@@ -33,6 +33,8 @@ export class SimEtcd {
   readonly #time: VirtualTime;
   readonly #random: Random;
   readonly #entries = new Map<string, Entry>();
+  /** By lease id. */
+  readonly #leases = new Map<string, { readonly ttlSeconds: number; endsMs: number }>();
   readonly #watchers = new Set<Watcher>();
   /** Nodes that cannot reach it. */
   readonly #cutOff = new Set<string>();
@@ -75,7 +77,8 @@ export class SimEtcd {
       create: () => Promise.reject(new RegistryError('refused', 'bgpd does not create leases')),
       delete: (key, modRevision) =>
         perform(() => this.#entries.get(key)?.modRevision === modRevision && this.#erase(key)),
-      secondsLeft: () => Promise.resolve(undefined),
+      secondsLeft: ({ key }) => perform(() => this.#secondsLeft(key)),
+      renew: ({ key, leaseId }) => perform(() => this.#renew(key, leaseId)),
       watch: (prefix, listener, signal) => this.#watch(node, process, prefix, listener, signal),
       close: () => Promise.resolve(),
     };
@@ -110,15 +113,40 @@ export class SimEtcd {
     const found = this.#entries.get(key)?.modRevision;
     const holds = 'absent' in precondition ? found === undefined : found === precondition.modRevision;
     if (!holds) return undefined;
-    const entry = { key, value, modRevision: ++this.#revision };
+    const modRevision = ++this.#revision;
+    const entry = { key, value, modRevision, ...(ttlSeconds !== undefined && { leaseId: String(modRevision) }) };
     this.#entries.set(key, entry);
     this.#broadcast({ type: 'put', entry });
     if (ttlSeconds !== undefined) {
-      this.#time.at(this.#time.nowMs + ttlSeconds * 1_000, () => {
-        if (this.#entries.get(key) === entry) this.#erase(key);
-      });
+      const lease = { ttlSeconds, endsMs: this.#time.nowMs + ttlSeconds * 1_000 };
+      this.#leases.set(String(modRevision), lease);
+      this.#expireAt(lease.endsMs, entry);
     }
     return entry;
+  }
+
+  /** Each entry has a lease of its own; one that was renewed meanwhile runs on. */
+  #expireAt(ms: number, entry: Entry): void {
+    this.#time.at(ms, () => {
+      const lease = this.#leases.get(entry.leaseId ?? '');
+      const isHeld = this.#entries.get(entry.key) === entry;
+      if (isHeld && lease !== undefined && lease.endsMs > this.#time.nowMs) return this.#expireAt(lease.endsMs, entry);
+      this.#leases.delete(entry.leaseId ?? '');
+      if (isHeld) this.#erase(entry.key);
+    });
+  }
+
+  #secondsLeft(key: string): number | undefined {
+    const leaseId = this.#entries.get(key)?.leaseId;
+    const endsMs = this.#leases.get(leaseId ?? '')?.endsMs;
+    return endsMs === undefined ? undefined : Math.floor((endsMs - this.#time.nowMs) / 1_000);
+  }
+
+  #renew(key: string, leaseId: string | undefined): boolean {
+    const lease = this.#leases.get(leaseId ?? '');
+    if (lease === undefined || this.#entries.get(key)?.leaseId !== leaseId) return false;
+    lease.endsMs = this.#time.nowMs + lease.ttlSeconds * 1_000;
+    return true;
   }
 
   #erase(key: string): boolean {

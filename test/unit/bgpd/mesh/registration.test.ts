@@ -38,13 +38,24 @@ beforeEach(() => {
 
 afterEach(() => stop.abort());
 
-test('is written on a lease and kept by renewals', async () => {
+test('is written once, on a lease that is renewed: the watchers of other nodes are told nothing', async () => {
   await begin();
+  const { revision } = etcd;
   expect(etcd.entry(KEY)).toMatchObject({ value: encodeNodeRecord(RECORD), leaseId: expect.any(String) });
   expect(registration.status()).toEqual({ registered: true, detail: `${KEY} names 10.0.0.1` });
   await clock.advanceAsync(10 * RECORD_TTL_SECONDS * 1000);
   expect(etcd.entry(KEY)?.value).toBe(encodeNodeRecord(RECORD));
   expect(etcd.leaseIds).toHaveLength(1);
+  expect(etcd.revision).toBe(revision);
+  expect(etcd.calls.get('put')).toBe(1);
+});
+
+test('another record of ours came in its place, of the same words: taken over, on a lease of our own', async () => {
+  await begin();
+  etcd.write(KEY, encodeNodeRecord(RECORD));
+  await clock.advanceAsync(RECORD_TTL_SECONDS * 1000);
+  expect(etcd.entry(KEY)?.leaseId).toBeDefined();
+  expect(registration.status().registered).toBe(true);
 });
 
 test('runs out when the node is gone', async () => {
@@ -121,10 +132,26 @@ describe('our name with another address', () => {
     etcd.store(KEY, other, RECORD_TTL_SECONDS);
     await begin();
     await clock.advanceAsync(9_000);
-    etcd.store(KEY, other, RECORD_TTL_SECONDS);
+    etcd.renewLease(etcd.entry(KEY)?.leaseId ?? '');
+    await clock.advanceAsync(2_000);
+    // A new leader of etcd does that too, once.
+    expect(conflicts).toEqual([]);
+    await clock.advanceAsync(7_000);
+    etcd.renewLease(etcd.entry(KEY)?.leaseId ?? '');
     await clock.advanceAsync(2_000);
     expect(conflicts[0]).toMatchObject({ exitCode: 5, message: expect.stringMatching(/node1 is in use.*10\.0\.0\.9/) });
     expect(etcd.entry(KEY)?.value).toBe(other);
+  });
+
+  test('written by hand, without a lease: waited for until somebody deletes it', async () => {
+    etcd.write(KEY, other);
+    await begin();
+    await clock.advanceAsync(10 * RECORD_TTL_SECONDS * 1000);
+    expect(etcd.entry(KEY)?.value).toBe(other);
+    expect(conflicts).toEqual([]);
+    etcd.erase(KEY);
+    await clock.advanceAsync(2_000);
+    expect(etcd.entry(KEY)?.value).toBe(encodeNodeRecord(RECORD));
   });
 
   test('that takes the name while we have it: the same', async () => {
@@ -145,12 +172,15 @@ describe('each operation may fail once', () => {
     ['put', 'unavailable'],
     ['put', 'lost-answer'],
     ['put', 'refused'],
+    ['renew', 'unavailable'],
+    ['renew', 'lost-answer'],
+    ['renew', 'refused'],
   ];
 
   test.each(FAULTS)('%s %s', async (operation, how) => {
     etcd.failNext({ operation, how });
     await begin();
-    await clock.advanceAsync(1_000);
+    await clock.advanceAsync(operation === 'renew' ? 11_000 : 1_000);
     expect(etcd.faultsLeft).toBe(0);
     expect(registration.status().registered).toBe(true);
     await clock.advanceAsync(60_000);
