@@ -9,6 +9,8 @@ export interface BgpdMetrics {
   message(direction: 'sent' | 'received', type: Message['type'], count?: number): void;
   /** An UPDATE was treated as withdraw. */
   flawed(): void;
+  /** An UPDATE had passed this node, its AS or its cluster already. */
+  looped(): void;
   malformedRecord(): void;
   sessionEnded(): void;
   /** Some session's state has another name. */
@@ -21,6 +23,10 @@ export interface BgpdMetrics {
 export function bgpdMetrics(metrics: Metrics, onSessionChange: () => void): BgpdMetrics {
   const messages = metrics.counter('messages_total', 'Session messages by direction and type', ['direction', 'type']);
   const flaws = metrics.counter('updates_flawed_total', 'Updates that were treated as withdraw');
+  const loops = metrics.counter(
+    'updates_looped_total',
+    'Updates that were not used because they had passed this node, its AS or its cluster already',
+  );
   const malformed = metrics.counter('node_records_malformed_total', 'Node records of the registry that were skipped');
   const ended = metrics.counter('sessions_ended_total', 'Sessions that were established and ended');
   const peers = metrics.gauge('peers', 'Known peers');
@@ -31,6 +37,7 @@ export function bgpdMetrics(metrics: Metrics, onSessionChange: () => void): Bgpd
   return {
     message: (direction, type, count = 1) => messages.inc({ direction, type }, count),
     flawed: () => flaws.inc(),
+    looped: () => loops.inc(),
     malformedRecord: () => malformed.inc(),
     sessionEnded: () => ended.inc(),
     sessionChanged: onSessionChange,

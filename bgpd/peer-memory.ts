@@ -26,8 +26,6 @@ export interface PeerMemory {
   limitWarned: boolean;
   /** Why the session is about to end, where that was seen outside of it. */
   downCause: Cause | undefined;
-  flaws: number;
-  lastFlaw: string | undefined;
 }
 
 /** Of a peer that was never heard of. */
@@ -43,7 +41,5 @@ export function newPeerMemory(): PeerMemory {
     refreshing: new Set(),
     limitWarned: false,
     downCause: undefined,
-    flaws: 0,
-    lastFlaw: undefined,
   };
 }

@@ -14,6 +14,7 @@ import { nextMessages } from './outgoing.ts';
 import { newPeerMemory, type PeerMemory } from './peer-memory.ts';
 import { type PeerRecord, PeerSet, type PeerSetOptions } from './peer-set.ts';
 import { lookAtLimit, type PrefixLimit } from './prefix-limit.ts';
+import { RefusedUpdates } from './refused-updates.ts';
 import type { Rib } from './rib/rib.ts';
 import type { GroupPolicies } from './rib/rib-peer.ts';
 import type { RibFeed } from './rib-feed.ts';
@@ -23,6 +24,10 @@ import { type Notification, notification } from './session/notification.ts';
 import type { PeerOwner } from './session/peer.ts';
 import { keptAfter, StaleRoutes } from './stale-routes.ts';
 import { WakeRound } from './wake-round.ts';
+
+/** Long work goes on in the next turn of the event loop after so many steps, or so much time. */
+const TURN_STEPS = 8;
+const TURN_MS = 5;
 
 export interface SpeakerOptions {
   /** What this node sends. */
@@ -49,6 +54,7 @@ export class Speaker {
   readonly #options: SpeakerOptions;
   readonly #memory = new Map<string, PeerMemory>();
   readonly peers: PeerSet;
+  readonly refused: RefusedUpdates;
   readonly #stale: StaleRoutes;
   #open: Open;
   readonly #round: WakeRound;
@@ -57,6 +63,7 @@ export class Speaker {
     const { open, dialler, clock, log, random = Math.random } = options;
     this.#options = options;
     this.#open = open;
+    this.refused = new RefusedUpdates(log, options.metrics);
     this.#round = new WakeRound(clock, () => this.peers.wake((name) => options.rib.hasUpdates(name)));
     this.#stale = new StaleRoutes({
       clock,
@@ -74,6 +81,7 @@ export class Speaker {
       isKept: (name) => this.keepsStale(name),
       removed: (name) => {
         this.#memory.delete(name);
+        this.refused.forget(name);
         options.onSessions();
       },
     });
@@ -162,12 +170,6 @@ export class Speaker {
     this.peers.stop(why);
   }
 
-  /** UPDATEs of a peer that were treated as withdraw, and why the last one was. */
-  flaws(name: string): { readonly count: number; readonly last: string | undefined } {
-    const memory = this.#memory.get(name);
-    return { count: memory?.flaws ?? 0, last: memory?.lastFlaw };
-  }
-
   /**
    * The peer is dead, or out of reach, since `detectedUnixUs`: its session ends as one change, and what was kept of a former
    * session goes. BFD has a subcode for that (RFC 9384); a link that is gone is a reset that keeps nothing (RFC 8538).
@@ -186,13 +188,17 @@ export class Speaker {
     this.#round.schedule();
   }
 
-  /** Long work, a slice a turn, so that keepalives are sent in between. */
+  /** Long work, some steps a turn, so that keepalives are sent in between. */
   async #inSlices(work: Generator<void>): Promise<void> {
-    while (work.next().done !== true) {
+    const { clock } = this.#options;
+    for (let done = false; !done; ) {
+      const startedMs = clock.monotonicMs();
+      for (let steps = 0; !done && steps < TURN_STEPS && clock.monotonicMs() - startedMs < TURN_MS; steps++) {
+        done = work.next().done === true;
+      }
       this.wakePeers();
-      await new Promise<void>((resolve) => this.#options.clock.nextTurn(resolve));
+      if (!done) await new Promise<void>((resolve) => clock.nextTurn(resolve));
     }
-    this.wakePeers();
   }
 
   #commonFamilies(open: Open): readonly Family[] {
@@ -280,7 +286,7 @@ export class Speaker {
     const { rib, ribFeed, causes, metrics } = this.#options;
     const { name } = record;
     metrics.message('received', message.type);
-    if (flaw !== undefined) this.#flawed(name, memory, flaw);
+    if (flaw !== undefined) this.refused.flawed(name, flaw);
     switch (message.type) {
       case 'update': {
         const { family } = message.update;
@@ -288,7 +294,7 @@ export class Speaker {
         const cause = message.update.cause ?? initial ?? causes.make('update-received');
         const { events, refused } = rib.receive(name, message.update, cause);
         ribFeed.publish(events, cause);
-        if (refused !== undefined) this.#flawed(name, memory, refused);
+        if (refused !== undefined) this.refused.refused(name, refused);
         if (record.prefixLimit !== undefined) this.#checkLimit(name, record.prefixLimit, memory);
         this.wakePeers();
         break;
@@ -336,13 +342,5 @@ export class Speaker {
     // Later, for the peer is still in the middle of receiving.
     if (end === undefined) return;
     this.#options.clock.nextTurn(() => this.peers.restart(name, end, limit.restartSeconds * 1_000));
-  }
-
-  #flawed(name: string, memory: PeerMemory, flaw: string): void {
-    const { log, metrics } = this.#options;
-    metrics.flawed();
-    memory.flaws++;
-    if (memory.lastFlaw !== flaw) log.warn({ peer: name, flaw }, 'an update was treated as withdraw');
-    memory.lastFlaw = flaw;
   }
 }

@@ -89,7 +89,7 @@ function peersStatus(node: Node): readonly unknown[] {
   return [...node.speaker.peers.members].map(([name, { record, peer }]) => {
     const { sinceUnixUs, lastUpUnixUs, lastDownUnixUs, downSinceUnixUs, ...status } = peer.status();
     const counts = node.rib.counts(name);
-    const flaws = node.speaker.flaws(name);
+    const refused = node.speaker.refused.of(name);
     return {
       node: name,
       address: record.address,
@@ -106,8 +106,9 @@ function peersStatus(node: Node): readonly unknown[] {
       routesAdvertised: counts?.advertised ?? 0,
       staleFamilies: node.speaker.staleFamilies(name),
       longLivedFamilies: node.speaker.longLivedFamilies(name),
-      updatesFlawed: flaws.count,
-      ...(flaws.last !== undefined && { lastFlaw: flaws.last }),
+      updatesFlawed: refused.flawed,
+      ...(refused.lastFlaw !== undefined && { lastFlaw: refused.lastFlaw }),
+      updatesLooped: refused.looped,
       bfd: node.speaker.peers.offersBfd(name)
         ? node.watch.peerStatus(record.address)
         : { state: 'not offered by the peer' },

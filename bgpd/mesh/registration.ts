@@ -16,14 +16,17 @@ import { decodeNodeRecord, encodeNodeRecord, type NodeRecord, nodeKey } from './
 /** A dead node is out of the registry after this. */
 export const RECORD_TTL_SECONDS = 30;
 
-/** Three renewals in a lifetime: two may fail. */
-const RENEW_MS = 10_000;
+/** Six renewals in a lifetime: five may fail. Each is a read and a message to etcd's leader; nothing is written. */
+const RENEW_MS = 5_000;
 
 /** Between looks at a record of our name that is not ours. */
 const CONTESTED_MS = 2_000;
 
-/** An end of a lease that is this much later was renewed: more than an answer may be late, less than a renewal brings. */
-const RENEWED_MS = 5_000;
+/** An answer that took longer does not tell when a lease ends. */
+const PROMPT_MS = 1_000;
+
+/** A lease that ends this much later was renewed: renewals bring more, whole seconds and a prompt answer's delay less. */
+const RENEWED_MS = 2_500;
 
 /** Renewals after which its owner is alive: a new leader of etcd renews every lease once. */
 const RENEWALS_ALIVE = 2;
@@ -156,6 +159,7 @@ export class Registration {
     const askedMs = clock.monotonicMs();
     // A record without a lease ends when somebody deletes it.
     const endsMs = askedMs + ((await registry.secondsLeft(found)) ?? Number.POSITIVE_INFINITY) * 1_000;
+    if (clock.monotonicMs() - askedMs > PROMPT_MS) return CONTESTED_MS;
     if (this.#contested === undefined) {
       this.#contested = { revision: found.modRevision, endsMs, renewals: 0 };
       this.#detail = `${found.key} is held by another: ${found.value}`;

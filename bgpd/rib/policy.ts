@@ -6,8 +6,8 @@
 //
 // Prefixes enter only through `classOf`: prefixes of one class match the same prefix sets, so a path is judged once per class.
 
-import type { Address } from '../../lib/net/address.ts';
-import { type Prefix, prefixAddress, prefixContains, prefixLength } from '../../lib/net/prefix.ts';
+import type { Address, Family } from '../../lib/net/address.ts';
+import { type Prefix, prefixAddress, prefixFamily, prefixLength, prefixOf } from '../../lib/net/prefix.ts';
 import { type Attributes, neighbourAs } from './attributes.ts';
 
 /** Prefixes within `prefix` whose length is in the range. */
@@ -61,14 +61,34 @@ export interface Policy {
   readonly otherwise: 'accept' | 'reject';
 }
 
+/** The prefix sets of a policy, to be looked up: what it costs depends on how many lengths they have, not on their size. */
+interface PrefixSets {
+  /** How many statements look at prefixes. */
+  readonly count: number;
+  readonly lengths: Readonly<Record<Family, readonly number[]>>;
+  readonly ranges: ReadonlyMap<Prefix, readonly (PrefixRange & { readonly set: number })[]>;
+}
+
+const prefixSetsOf = new WeakMap<Policy, PrefixSets>();
+
 /** Prefixes of equal class are judged alike by this policy; '' where it does not look at prefixes. */
 export function classOf(policy: Policy, prefix: Prefix): string {
-  let key = '';
-  for (const { if: conditions } of policy.statements) {
-    if (conditions.prefixes === undefined) continue;
-    key += conditions.prefixes.some((range) => inRange(prefix, range)) ? '1' : '0';
+  let sets = prefixSetsOf.get(policy);
+  if (sets === undefined) {
+    sets = indexed(policy);
+    prefixSetsOf.set(policy, sets);
   }
-  return key;
+  const length = prefixLength(prefix);
+  const address = prefixAddress(prefix);
+  const isIn = new Array<'0' | '1'>(sets.count).fill('0');
+  for (const shorter of sets.lengths[prefixFamily(prefix)]) {
+    if (shorter > length) continue;
+    const around = shorter === length ? prefix : prefixOf(address, shorter);
+    for (const { set, minLength, maxLength } of sets.ranges.get(around ?? prefix) ?? []) {
+      if (length >= minLength && length <= maxLength) isIn[set] = '1';
+    }
+  }
+  return isIn.join('');
 }
 
 /** Whether `classOf` can differ between prefixes. */
@@ -175,12 +195,17 @@ function edited<T>(values: readonly T[], add: readonly T[] = [], remove: readonl
   return [...new Set([...values.filter((value) => !remove.includes(value)), ...add])];
 }
 
-function inRange(prefix: Prefix, range: PrefixRange): boolean {
-  const length = prefixLength(prefix);
-  return (
-    length >= range.minLength &&
-    length <= range.maxLength &&
-    length >= prefixLength(range.prefix) &&
-    prefixContains(range.prefix, prefixAddress(prefix))
-  );
+function indexed(policy: Policy): PrefixSets {
+  const sets = policy.statements.flatMap(({ if: { prefixes } }) => (prefixes === undefined ? [] : [prefixes]));
+  const ranges = new Map<Prefix, (PrefixRange & { readonly set: number })[]>();
+  const lengths = { 4: new Set<number>(), 6: new Set<number>() };
+  for (const [set, each] of sets.entries()) {
+    for (const range of each) {
+      const same = ranges.get(range.prefix) ?? [];
+      same.push({ ...range, set });
+      ranges.set(range.prefix, same);
+      lengths[prefixFamily(range.prefix)].add(prefixLength(range.prefix));
+    }
+  }
+  return { count: sets.length, lengths: { 4: [...lengths[4]], 6: [...lengths[6]] }, ranges };
 }

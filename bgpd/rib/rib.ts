@@ -22,8 +22,8 @@ import { importAttributes, refuseImport, type Speaker } from './route-rules.ts';
 import type { Received, Update } from './update.ts';
 import type { Cursor, GroupRules, PeerOutgoing, UpdateGroup } from './update-group.ts';
 
-/** Prefixes judged anew between two turns of the event loop. */
-const SLICE_PREFIXES = 2_048;
+/** Prefixes judged anew in one step of long work. */
+const SLICE_PREFIXES = 256;
 
 export interface RibSettings extends Speaker {
   /** Equal paths used at once (ECMP); 1 for none. */

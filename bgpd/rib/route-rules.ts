@@ -34,7 +34,10 @@ export interface ExportRules {
   readonly draining?: boolean;
 }
 
-export type Refusal = 'no-local-pref' | 'wrong-first-as' | 'as-loop' | 'own-originator-id' | 'own-cluster-id';
+/** The route has passed this node, its AS or its cluster already. */
+export type Loop = 'as-loop' | 'own-originator-id' | 'own-cluster-id';
+
+export type Refusal = 'no-local-pref' | 'wrong-first-as' | Loop;
 
 /** Who sent it, as the rules need it. */
 export interface Sender {
@@ -52,6 +55,11 @@ export function refuseImport(attributes: Attributes, sender: Sender, speaker: Sp
   if (attributes.originatorId === speaker.routerId) return 'own-originator-id';
   if (attributes.clusterList.includes(speaker.clusterId ?? speaker.routerId)) return 'own-cluster-id';
   return undefined;
+}
+
+/** Whether a refusal is the rule at work (RFC 4456 section 8: ignore it) and no mistake of the peer. */
+export function isLoop(refusal: Refusal): refusal is Loop {
+  return refusal === 'as-loop' || refusal === 'own-originator-id' || refusal === 'own-cluster-id';
 }
 
 /** What of an attribute set counts when a peer of this kind sent it (RFC 4271 section 5.1.5, RFC 7606 section 7.9). */

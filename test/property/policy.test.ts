@@ -8,7 +8,7 @@ import { applyPolicy, classOf, judgeImport, type Policy, unused } from '../../bg
 import { Rib } from '../../bgpd/rib/rib.ts';
 import type { RibPeer } from '../../bgpd/rib/rib-peer.ts';
 import { type Address, address } from '../../lib/net/address.ts';
-import { type Prefix, prefix } from '../../lib/net/prefix.ts';
+import { type Prefix, prefix, prefixAddress, prefixContains, prefixLength } from '../../lib/net/prefix.ts';
 
 const OWN = address('10.0.0.1');
 const PREFIXES = Array.from({ length: 8 }, (_, i) => prefix(i < 4 ? `10.5.${i}.0/24` : `10.${i}.0.0/16`));
@@ -24,7 +24,7 @@ const attributes: fc.Arbitrary<Attributes> = fc.record({
 });
 
 const range = fc
-  .tuple(fc.constantFrom('10.0.0.0/8', '10.5.0.0/16', '10.5.1.0/24'), fc.integer({ min: 0, max: 32 }), fc.nat(16))
+  .tuple(fc.constantFrom('10.0.0.0/8', '10.5.0.0/16', '10.5.1.0/24', '0.0.0.0/0', 'fd00::/16'), fc.integer({ min: 0, max: 32 }), fc.nat(16))
   .map(([inside, minLength, more]) => ({ prefix: prefix(inside), minLength, maxLength: minLength + more }));
 
 const statement = fc.record({
@@ -67,6 +67,27 @@ test('an announcement is judged as each of its prefixes would be alone, and none
       }
       const passed = judged.flatMap(({ prefixes }) => prefixes);
       expect([...passed, ...unused(PREFIXES, judged)].sort()).toEqual([...PREFIXES].sort());
+    }),
+  );
+});
+
+test('the class of a prefix says of each statement that looks at prefixes whether one of its ranges has it', () => {
+  const six = prefix('fd00:5::/48');
+  fc.assert(
+    fc.property(policy, (by) => {
+      for (const each of [...PREFIXES, six]) {
+        const inRanges = by.statements.flatMap(({ if: { prefixes } }) => {
+          if (prefixes === undefined) return [];
+          const length = prefixLength(each);
+          return prefixes.some(
+            (of) =>
+              prefixContains(of.prefix, prefixAddress(each)) &&
+              length >= Math.max(of.minLength, prefixLength(of.prefix)) &&
+              length <= of.maxLength,
+          );
+        });
+        expect(classOf(by, each)).toBe(inRanges.map((inRange) => (inRange ? '1' : '0')).join(''));
+      }
     }),
   );
 });

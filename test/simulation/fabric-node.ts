@@ -39,7 +39,7 @@ const CONFIG = readConfig(['--node-name=any'], {});
 const SILENT = pino({ level: 'silent' });
 const none = (): void => undefined;
 const NO_METRICS: BgpdMetrics = {
-  ...{ message: none, flawed: none, malformedRecord: none, sessionEnded: none, sessionChanged: none },
+  ...{ message: none, flawed: none, looped: none, malformedRecord: none, sessionEnded: none, sessionChanged: none },
   ...{ peers: none, routes: none },
 };
 

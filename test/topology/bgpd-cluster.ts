@@ -36,6 +36,8 @@ export interface BgpdStatus {
     readonly sessions: number;
     readonly routesReceived: number;
     readonly routesAdvertised: number;
+    readonly updatesFlawed: number;
+    readonly updatesLooped: number;
   }[];
   readonly routes: {
     readonly count: number;

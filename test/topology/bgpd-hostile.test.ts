@@ -12,6 +12,7 @@ import {
   HOSTILE_MESSAGES,
   HOSTILE_UPDATES,
   type HostileCase,
+  type HostileVerdict,
 } from '../unit/bgpd/session/hostile-messages.ts';
 import { BgpdCluster, type BgpdNode } from './bgpd-cluster.ts';
 import { ExchangePeer } from './exchange-peer.ts';
@@ -81,13 +82,15 @@ test.each(ESTABLISHED)('established: $name', async (hostile) => {
     return;
   }
   await dealtWith();
-  if (verdict === 'withdraw') expect(bgpd.gateways(TARGET)).toBeUndefined();
+  if (verdict === 'withdraw' || verdict === 'loop') expect(bgpd.gateways(TARGET)).toBeUndefined();
   expect(evil.ended).toBe(false);
 });
 
 test('it is all counted, and the daemon is as ready as ever', async () => {
-  const withdrawn = ESTABLISHED.filter(({ verdict }) => verdict === 'withdraw').length;
-  expect(await bgpd.http('/metrics')).toMatch(new RegExp(`gingham_bgpd_updates_flawed_total ${withdrawn}\\b`));
+  const count = (of: HostileVerdict): number => ESTABLISHED.filter(({ verdict }) => verdict === of).length;
+  const metrics = await bgpd.http('/metrics');
+  expect(metrics).toMatch(new RegExp(`gingham_bgpd_updates_flawed_total ${count('withdraw')}\\b`));
+  expect(metrics).toMatch(new RegExp(`gingham_bgpd_updates_looped_total ${count('loop')}\\b`));
   expect((await bgpd.status()).peers.map(({ node }) => node).toSorted()).toEqual(['b', 'node9']);
 });
 

@@ -131,12 +131,12 @@ describe('our name with another address', () => {
   test('of a node that is alive: named, and this one gives up', async () => {
     etcd.store(KEY, other, RECORD_TTL_SECONDS);
     await begin();
-    await clock.advanceAsync(9_000);
+    await clock.advanceAsync(5_000);
     etcd.renewLease(etcd.entry(KEY)?.leaseId ?? '');
     await clock.advanceAsync(2_000);
     // A new leader of etcd does that too, once.
     expect(conflicts).toEqual([]);
-    await clock.advanceAsync(7_000);
+    await clock.advanceAsync(3_000);
     etcd.renewLease(etcd.entry(KEY)?.leaseId ?? '');
     await clock.advanceAsync(2_000);
     expect(conflicts[0]).toMatchObject({ exitCode: 5, message: expect.stringMatching(/node1 is in use.*10\.0\.0\.9/) });
@@ -180,7 +180,7 @@ describe('each operation may fail once', () => {
   test.each(FAULTS)('%s %s', async (operation, how) => {
     etcd.failNext({ operation, how });
     await begin();
-    await clock.advanceAsync(operation === 'renew' ? 11_000 : 1_000);
+    await clock.advanceAsync(operation === 'renew' ? 6_000 : 1_000);
     expect(etcd.faultsLeft).toBe(0);
     expect(registration.status().registered).toBe(true);
     await clock.advanceAsync(60_000);

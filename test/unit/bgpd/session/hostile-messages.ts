@@ -1,13 +1,14 @@
 // What a hostile or broken peer may send, message by message, with the verdict that each must get.
 //
 // One table for whoever sends (a test peer over gRPC) and whoever asserts (the codec's unit test). `withdraw`: the UPDATE's
-// prefixes are gone and the session stays; `reset`: the session ends with this NOTIFICATION; `ok`: it is odd but valid.
+// prefixes are gone and the session stays; `loop`: the same, and nobody's mistake; a code and subcode: the session ends with this
+// NOTIFICATION; `ok`: it is odd but valid.
 
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { MessageSchema, Origin, type RefreshKind } from '../../../../proto/gen/gingham/exchange/v1/exchange_pb.ts';
 import { AddressFamily } from '../../../../proto/gen/gingham/net/v1/net_pb.ts';
 
-export type HostileVerdict = 'ok' | 'withdraw' | { readonly code: number; readonly subcode: number };
+export type HostileVerdict = 'ok' | 'withdraw' | 'loop' | { readonly code: number; readonly subcode: number };
 
 export interface HostileCase {
   readonly name: string;
@@ -89,10 +90,10 @@ export const HOSTILE_UPDATES: readonly HostileCase[] = [
 
 /** Well-formed, and refused by what the receiver knows: it is router 127.0.0.2 of AS 64512, and the session is established. */
 export const HOSTILE_IN_CONTEXT: readonly HostileCase[] = [
-  attributes('our own AS in the path', { asPath: [64_512] }, 'withdraw'),
-  attributes('our own AS far back in the path', { asPath: [64_513, 64_514, 64_512] }, 'withdraw'),
-  attributes('our own ORIGINATOR_ID', { originatorId: Uint8Array.of(127, 0, 0, 2) }, 'withdraw'),
-  attributes('our own cluster id', { clusterList: [Uint8Array.of(127, 0, 0, 2)] }, 'withdraw'),
+  attributes('our own AS in the path', { asPath: [64_512] }, 'loop'),
+  attributes('our own AS far back in the path', { asPath: [64_513, 64_514, 64_512] }, 'loop'),
+  attributes('our own ORIGINATOR_ID', { originatorId: Uint8Array.of(127, 0, 0, 2) }, 'loop'),
+  attributes('our own cluster id', { clusterList: [Uint8Array.of(127, 0, 0, 2)] }, 'loop'),
   {
     ...update('no LOCAL_PREF', {}, 'withdraw'),
     message: bare({
