@@ -41,7 +41,10 @@ export class RefusedUpdates {
 
   /** The RIB refused what this peer announced. */
   refused(peer: string, refusal: Refusal): void {
-    if (!isLoop(refusal)) return this.flawed(peer, refusal);
+    if (!isLoop(refusal)) {
+      this.flawed(peer, refusal);
+      return;
+    }
     this.#metrics.looped();
     const counts = this.of(peer);
     this.#counts.set(peer, { ...counts, looped: counts.looped + 1 });

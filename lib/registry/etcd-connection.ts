@@ -87,10 +87,7 @@ export class EtcdConnection<H extends MemberHost> {
   }
 
   /** Runs `use` on the member in use, with a token where a user was given; leaves that member where it does not answer. */
-  async withConnection<R>(
-    service: Service,
-    use: (args: Member & { resource: H }) => Promise<R> | R,
-  ): Promise<R> {
+  async withConnection<R>(service: Service, use: (args: Member & { resource: H }) => Promise<R> | R): Promise<R> {
     const index = this.#current;
     const member = this.#hosts[index];
     if (member === undefined) throw new RegistryError('unavailable', 'etcd: no endpoint was given');

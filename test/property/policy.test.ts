@@ -24,7 +24,11 @@ const attributes: fc.Arbitrary<Attributes> = fc.record({
 });
 
 const range = fc
-  .tuple(fc.constantFrom('10.0.0.0/8', '10.5.0.0/16', '10.5.1.0/24', '0.0.0.0/0', 'fd00::/16'), fc.integer({ min: 0, max: 32 }), fc.nat(16))
+  .tuple(
+    fc.constantFrom('10.0.0.0/8', '10.5.0.0/16', '10.5.1.0/24', '0.0.0.0/0', 'fd00::/16'),
+    fc.integer({ min: 0, max: 32 }),
+    fc.nat(16),
+  )
   .map(([inside, minLength, more]) => ({ prefix: prefix(inside), minLength, maxLength: minLength + more }));
 
 const statement = fc.record({

@@ -111,9 +111,16 @@ test('two clusters, one of them with two reflectors: every route everywhere, and
   };
   await eventually('b has it from both', async () => (await candidates()) === 2, START);
   // What the two tell each other has passed both: no mistake of anybody (RFC 4456 section 8).
-  for (const [at, other] of [[0, 'node3'], [1, 'node2']] as const) {
+  for (const [at, other] of [
+    [0, 'node3'],
+    [1, 'node2'],
+  ] as const) {
     const said = async () => (await reflectors[at].status()).peers.find(({ node }) => node === other);
-    await eventually(`the loop through ${other} is refused`, async () => ((await said())?.updatesLooped ?? 0) > 0, START);
+    await eventually(
+      `the loop through ${other} is refused`,
+      async () => ((await said())?.updatesLooped ?? 0) > 0,
+      START,
+    );
     expect((await said())?.updatesFlawed).toBe(0);
   }
   const lost = [losses(b), losses(c)];

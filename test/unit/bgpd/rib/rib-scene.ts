@@ -57,9 +57,9 @@ export class RibScene {
     return all;
   }
 
-  /** What a peer holds after everything that is due to it. */
-  told(peer: string): Record<string, Attributes | undefined> {
-    const held: Record<string, Attributes | undefined> = {};
+  /** What a peer that held this before holds after everything that is due to it. */
+  told(peer: string, before: Record<string, Attributes | undefined> = {}): Record<string, Attributes | undefined> {
+    const held = { ...before };
     for (const { withdrawn, announced, attributes } of this.drain(peer).flatMap(({ updates }) => updates)) {
       for (const gone of withdrawn) delete held[gone];
       for (const came of announced) held[came] = attributes;
