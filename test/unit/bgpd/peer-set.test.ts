@@ -142,6 +142,16 @@ test('a disabled peer: told why, at every attempt, and it stays so when its reco
   expect([a.isDisabled('b'), a.members.get('b')?.peer.established]).toEqual([false, true]);
 });
 
+test('a restart: told why, apart for the time that was said whoever dials, and back by itself', () => {
+  meet();
+  a.restart('b', notification('prefixLimitReached', '11 prefixes: at most 10'), 30_000);
+  clock.advance(29_000);
+  expect(a.members.get('b')?.peer.status()).toMatchObject({ state: 'Idle', sessions: 1 });
+  expect(b.members.get('a')?.peer.status().whyDown).toContain('prefix limit reached: 11 prefixes');
+  clock.advance(10_000);
+  expect(a.members.get('b')?.peer.status()).toMatchObject({ state: 'Established', sessions: 2 });
+});
+
 test('a disabled peer is not started by the end of a prefix limit', () => {
   meet();
   a.restart('b', notification('prefixLimitReached'), 1_000);
