@@ -35,12 +35,10 @@ describe('every error is named, and nothing of the file is used', () => {
     ['sets: {communities: {s: ["65536:1"]}}', 'sets.communities.s.0: "65536:1" is no community such as'],
     ['sets: {largeCommunities: {s: ["1:2"]}}', 'sets.largeCommunities.s.0: is no large community such as'],
     ['policies: {p: {statements: []}}', 'policies.p.otherwise: '],
-    ...(['prefixes', 'communities', 'largeCommunities', 'neighbours'] as const).map(
-      (kind): [string, string] => [
-        `policies: {p: {statements: [{if: {${kind}: s}}], otherwise: accept}}`,
-        `policies.p.statements.0.if.${kind}: there is no set s`,
-      ],
-    ),
+    ...(['prefixes', 'communities', 'largeCommunities', 'neighbours'] as const).map((kind): [string, string] => [
+      `policies: {p: {statements: [{if: {${kind}: s}}], otherwise: accept}}`,
+      `policies.p.statements.0.if.${kind}: there is no set s`,
+    ]),
     [
       'policies: {p: {statements: [{set: {localPref: -1, prepend: {asn: 1, times: 17}, weight: 0}}], otherwise: accept}}',
       'policies.p.statements.0.set.localPref: ',
