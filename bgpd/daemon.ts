@@ -13,6 +13,7 @@ import { type FeedChange, FeedView } from '../lib/feed/feed-view.ts';
 import { type Address, familyOf } from '../lib/net/address.ts';
 import { openEtcdRegistry } from '../lib/registry/etcd-registry.ts';
 import { systemClock } from '../lib/run/clock.ts';
+import { EXIT, ExitError } from '../lib/run/exit.ts';
 import { type DaemonContext, ensureRunFolder, type RunningDaemon } from '../lib/run/lifecycle.ts';
 import { Metrics, startStatusServer } from '../lib/run/status-server.ts';
 import { startBfdThread } from './bfd/liveness.ts';
@@ -21,6 +22,7 @@ import { GobgpServer } from './gobgp/server.ts';
 import { nextHopSocketPath } from './next-hop-watch.ts';
 import { Node, type NodeOptions } from './node.ts';
 import { explainRoute, listRoutes } from './route-list.ts';
+import { dialCredentials } from './session/exchange-tls.ts';
 import { openExchange } from './session/route-exchange.ts';
 import { bgpdChecks, bgpdStatus, type StatusInput } from './status.ts';
 
@@ -29,6 +31,10 @@ const NO_ADDRESS = 'this node has no address yet';
 /** Starts bgpd. Rejects with `ExitError` where it cannot run. */
 export async function startBgpd(config: BgpdConfig, context: DaemonContext): Promise<RunningDaemon> {
   const { log, signal } = context;
+  const secrets = dialCredentials(config.tls, config.node);
+  if ('error' in secrets) {
+    throw new ExitError(EXIT.usage, `bgpd: --tls-ca-file, --tls-cert-file, --tls-key-file: ${secrets.error}`);
+  }
   await ensureRunFolder(config.runFolder);
   const metrics = new Metrics('bgpd');
   const view = new FeedView();

@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs';
 import type { PeerCertificate } from 'node:tls';
 import { type ChannelCredentials, credentials, experimental, ServerCredentials } from '@grpc/grpc-js';
+import { errorText } from '../../lib/run/exit.ts';
 
 const REFRESH_MS = 1_000;
 
@@ -29,18 +30,28 @@ export function listenerCredentials(files: TlsFiles | undefined): ServerCredenti
   return experimental.createCertificateProviderServerCredentials(provider, provider, true);
 }
 
-/** Credentials to dial `node` with: its certificate must name it. Throws where a file cannot be read. */
-export function dialCredentials(files: TlsFiles | undefined, node: string): ChannelCredentials {
+/**
+ * Credentials to dial `node` with: its certificate must name it. An error in words where the files cannot be read or do not
+ * go together: whoever renews them may be in the middle of it.
+ */
+export function dialCredentials(
+  files: TlsFiles | undefined,
+  node: string,
+): ChannelCredentials | { readonly error: string } {
   if (files === undefined) return credentials.createInsecure();
-  const [ca, key, cert] = [files.caFile, files.keyFile, files.certFile].map((path) => readFileSync(path));
-  return credentials.createSsl(ca, key, cert, {
-    checkServerIdentity(_host, certificate) {
-      const names = certificateNames(certificate);
-      return names.includes(node)
-        ? undefined
-        : new Error(`the certificate is for ${names.join(', ')}, not for ${node}`);
-    },
-  });
+  try {
+    const [ca, key, cert] = [files.caFile, files.keyFile, files.certFile].map((path) => readFileSync(path));
+    return credentials.createSsl(ca, key, cert, {
+      checkServerIdentity(_host, certificate) {
+        const names = certificateNames(certificate);
+        return names.includes(node)
+          ? undefined
+          : new Error(`the certificate is for ${names.join(', ')}, not for ${node}`);
+      },
+    });
+  } catch (error) {
+    return { error: `the own certificate cannot be used: ${errorText(error)}` };
+  }
 }
 
 /** The nodes that a certificate is for. */

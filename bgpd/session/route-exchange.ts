@@ -84,7 +84,9 @@ export function openExchange(clock: Clock, tls?: TlsFiles): Exchange {
   let server: Server | undefined;
   return {
     dial({ address, port, node = '' }, listener) {
-      const client = new Client(target(address, port), dialCredentials(tls, node), EXCHANGE_OPTIONS);
+      const secrets = dialCredentials(tls, node);
+      if ('error' in secrets) return failedDial(clock, listener, secrets.error);
+      const client = new Client(target(address, port), secrets, EXCHANGE_OPTIONS);
       const call = openBidiStream(client, ExchangeService, 'session');
       const destroy = (): void => {
         call.cancel();
@@ -106,6 +108,20 @@ export function openExchange(clock: Clock, tls?: TlsFiles): Exchange {
       for (const connection of open) connection.close();
       await Promise.race([Promise.all(ended), pause(clock, LINGER_MS)]);
       server?.forceShutdown();
+    },
+  };
+}
+
+/** A dial that could not even be tried. */
+function failedDial(clock: Clock, listener: ConnectionListener, reason: string): Connection {
+  let isClosed = false;
+  clock.nextTurn(() => {
+    if (!isClosed) listener.closed(reason);
+  });
+  return {
+    send: () => true,
+    close() {
+      isClosed = true;
     },
   };
 }

@@ -4,8 +4,10 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { connect } from 'node:tls';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { prefix } from '../../lib/net/prefix.ts';
+import { EXIT } from '../../lib/run/exit.ts';
 import { eventually } from '../eventually.ts';
 import { type Certificate, makeCertificate } from '../fakes/certificate.ts';
 import { BgpdCluster } from './bgpd-cluster.ts';
@@ -41,9 +43,51 @@ test("the right certificates: a session; another node's: refused, in words; the 
   expect(a.gateways(B)).toBeUndefined();
   await flagsOf('b', makeCertificate('b', authority, [], ['node3']));
   await eventually('a has the route', () => a.gateways(B)?.join() === '10.5.3.0', PATIENCE);
+});
+
+test('files that do not go together or are not there, in passing: no connection, in words, and all is well when they are right again', async () => {
+  const right = makeCertificate('a', authority, [], ['node2']);
+  const [aFlags, bFlags] = [
+    await flagsOf('a', right),
+    await flagsOf('b', makeCertificate('b', authority, [], ['node3'])),
+  ];
+  const [a, b] = await Promise.all([cluster.node(2, [3], aFlags), cluster.node(3, [2], bFlags)]);
+  b.originate([B]);
+  await eventually('a has the route', () => a.gateways(B) !== undefined, PATIENCE);
+  const listener = await eventually(
+    'a listens',
+    async () => (JSON.parse(await a.http('/status')) as { port?: number }).port,
+    PATIENCE,
+  );
+  for (const wrong of [
+    { ...right, keyPem: makeCertificate('x').keyPem },
+    { ...right, certPem: 'half of a certifi' },
+  ]) {
+    await flagsOf('a', wrong);
+    await b.kill('SIGKILL');
+    await eventually(
+      'a cannot dial, and says why',
+      async () => (await a.http('/status')).includes('the own certificate cannot be used'),
+      PATIENCE,
+    );
+    await rm(join(folder, 'a.cert'));
+    b.start();
+    await flagsOf('a', right);
+    await eventually('a has the route again', () => a.gateways(B) !== undefined, PATIENCE);
+  }
+  // A new one is served to whoever comes, and the session that stands is none the worse.
   const { sessions } = (await a.status()).peers[0] ?? {};
-  await flagsOf('a', makeCertificate('a', authority, [], ['node2']));
+  const renewed = makeCertificate('a', authority, [], ['node2', 'renewed']);
+  await flagsOf('a', renewed);
+  await eventually('it is served', async () => (await namesServed(listener)).includes('renewed'), PATIENCE);
   expect((await a.status()).peers).toMatchObject([{ state: 'Established', sessions }]);
+});
+
+test('files that are wrong at the start: one line, exit code 2', async () => {
+  const flags = await flagsOf('a', { ...makeCertificate('a', authority), certPem: '' });
+  const node = await cluster.node(2, [], flags);
+  expect(await node.exit()).toBe(EXIT.usage);
+  expect(node.output).toMatch(/--tls-cert-file, --tls-key-file: the own certificate cannot be used: /);
 });
 
 test('a certificate of another authority, or none: no session', async () => {
@@ -61,6 +105,19 @@ test('a certificate of another authority, or none: no session', async () => {
   );
   expect((await a.status()).peers.map(({ sessions }) => sessions)).toEqual([0, 0]);
 });
+
+/** The nodes that the certificate of whoever listens on 127.0.0.2 is for. */
+function namesServed(port: number): Promise<string> {
+  const { certPem: cert, keyPem: key } = makeCertificate('c', authority, [], ['node9']);
+  return new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.2', port, cert, key, ALPNProtocols: ['h2'], rejectUnauthorized: false });
+    socket.on('secureConnect', () => {
+      resolve(socket.getPeerCertificate().subjectaltname ?? '');
+      socket.destroy();
+    });
+    socket.on('error', () => resolve(''));
+  });
+}
 
 /** Writes the files and gives the flags that name them. */
 async function flagsOf(name: string, { certPem, keyPem }: Certificate): Promise<string[]> {
