@@ -1,4 +1,5 @@
-// What is counted as a mistake of the peer, and what as a loop, which is none. The rules themselves: rib/rib.test.ts.
+// What is counted as a mistake of the peer, and what as a loop, which is none.
+// The rules themselves: rib/rib.test.ts; the counters of a live bgpd: test/topology/bgpd-hostile.test.ts.
 
 import { pino } from 'pino';
 import { expect, test } from 'vitest';

@@ -13,6 +13,7 @@ it.each([
   ['dialling took too long', 'timeout'],
   ['the certificate is for node9, not for node2', 'certificate'],
   ['unable to verify the first certificate', 'certificate'],
+  ["the own certificate cannot be used: ENOENT: no such file or directory, open 'x'", 'certificate'],
   ['80EC08EE9F7F0000:error:0A00010B:SSL routines:ssl3_get_record:wrong version number', 'tls-mismatch'],
   ['self-signed certificate in certificate chain', 'certificate'],
   ['0A000418:SSL routines:ssl3_read_bytes:tlsv1 alert unknown ca', 'certificate'],

@@ -96,6 +96,20 @@ test('nobody listens: closed with the reason, nothing else', async () => {
   expect(dialled.reason).toBe(`connect ECONNREFUSED 127.0.0.1:${port}`);
 });
 
+test('own TLS files that are not there: closed with the reason in a later turn; one that is closed before says nothing', async () => {
+  const files = { caFile: '/nowhere/ca', certFile: '/nowhere/cert', keyFile: '/nowhere/key' };
+  const secured = openExchange(systemClock, files);
+  const [dialled, closed] = [new Recorder(), new Recorder()];
+  const endpoint = { address: LOOPBACK, port, node: 'a' };
+  secured.dial(endpoint, closed).close();
+  expect(secured.dial(endpoint, dialled).send({ type: 'keepalive' })).toBe(true);
+  expect(dialled.log).toEqual([]);
+  await eventually('it is closed', () => dialled.log.length > 0);
+  expect([dialled.log, closed.log]).toEqual([['closed'], []]);
+  expect(dialled.reason).toMatch(/^the own certificate cannot be used: ENOENT.*\/nowhere\/ca/);
+  await secured.close();
+});
+
 test('what was sent before the close arrives', async () => {
   const dialled = await opened();
   dialled.connection?.send({ type: 'notification', notification: notification('administrativeShutdown', 'bye') });
