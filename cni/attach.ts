@@ -110,9 +110,11 @@ async function plug(conf: NetConf, call: CniCall, env: SubnetEnv, place: Workpla
   const isRouted = conf.mode === 'routed';
   const hosts: Link[] = [];
   if (isRouted) {
-    hosts.push(await makeRoutedPort(kernel, pair, addresses));
+    hosts.push(await makeRoutedPort(kernel, pair));
     const { containerId, ifname } = call;
-    writePodRecord(conf.runFolder, { containerId, ifname, network: conf.name, hostInterface, addresses });
+    const gateways = plan.addresses.flatMap(({ gateway }) => gateway ?? []);
+    const record = { containerId, ifname, network: conf.name, hostInterface, addresses, gateways };
+    writePodRecord(conf.runFolder, { ...record, ...(podMac && { mac: podMac }) });
   } else {
     const bridge = await ensureBridge(kernel, conf.bridge, subnetsOf(env), plan.mtuBytes);
     hosts.push(bridge, await makeBridgePort(kernel, pair, bridge, conf.bridge.hairpin));

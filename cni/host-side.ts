@@ -1,9 +1,9 @@
-// The node's end of a pod's veth pair: a port of the bridge, or, without one, a link with the pod as its only neighbour.
+// The node's end of a pod's veth pair: a port of the bridge, or, without one, a link that felix gives what it needs.
 //
 // The pair is made in one message, the pod's end at once in the pod's namespace under its own name: there is no moment at
 // which it lies in the host's, and no name there that two pods could want.
 
-import type { Kernel, KernelChange, Link } from '../lib/kernel/kernel.ts';
+import type { Kernel, Link } from '../lib/kernel/kernel.ts';
 import { ensureSysctl } from '../lib/kernel/sysctl.ts';
 import { type Address, familyOf } from '../lib/net/address.ts';
 import type { Mac } from '../lib/net/mac.ts';
@@ -29,24 +29,16 @@ export async function makeBridgePort(kernel: Kernel, pair: PairSpec, bridge: Lin
 }
 
 /** Makes the pair with its end here as the pod's router, up. Throws as `makeBridgePort`. */
-export async function makeRoutedPort(kernel: Kernel, pair: PairSpec, addresses: readonly Address[]): Promise<Link> {
-  const { hostInterface: name, pod, podMac } = pair;
+export async function makeRoutedPort(kernel: Kernel, pair: PairSpec): Promise<Link> {
+  const { hostInterface: name, pod } = pair;
   await makePair(kernel, pair, { name, alias: podAlias(pod.containerId), mac: ROUTED_GATEWAY_MAC, up: true });
   ensureSysctl(`net/ipv6/conf/${name}/accept_ra`, '0');
-  const link = await madeLink(kernel, name);
-  await writeAll(kernel, podNeighbours(link.index, addresses, podMac));
-  return link;
+  return madeLink(kernel, name);
 }
 
 /** Removes the pair, and with it all that the pod has of it; an absent one is fine. Throws `CniError` (102). */
 export async function removePair(kernel: Kernel, hostInterface: string): Promise<void> {
   await writeAll(kernel, [{ op: 'delete', kind: 'link', name: hostInterface }]);
-}
-
-/** Where the pod's MAC is known: the first packet to it need not wait for an answer of the pod. */
-function podNeighbours(linkIndex: number, addresses: readonly Address[], mac: Mac | undefined): KernelChange[] {
-  if (mac === undefined) return [];
-  return addresses.map((address) => ({ op: 'put', kind: 'neighbour', neighbour: { linkIndex, address, mac } }));
 }
 
 async function makePair(

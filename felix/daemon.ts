@@ -17,6 +17,7 @@ import { type DaemonContext, ensureRunFolder, type RunningDaemon } from '../lib/
 import { Metrics, startStatusServer } from '../lib/run/status-server.ts';
 import type { FelixConfig } from './config.ts';
 import { Forwarding } from './dataplane/forwarding.ts';
+import type { WriteKind } from './dataplane/kernel-mirror.ts';
 import type { Drift } from './dataplane/kernel-table.ts';
 import type { PassSummary } from './dataplane/pass-record.ts';
 import { Reconciler } from './dataplane/reconciler.ts';
@@ -24,7 +25,7 @@ import type { FeedClaim } from './desired/feed-classes.ts';
 import { MergedFeeds } from './desired/merged-feeds.ts';
 import { type FelixMetrics, felixMetrics, logPass } from './metrics.ts';
 import { startNextHopServer } from './next-hops/next-hop-server.ts';
-import { countRoutes, felixChecks, felixStatus, type StatusInput } from './status.ts';
+import { countRoutes, felixChecks, felixStatus, type Repairs, type StatusInput } from './status.ts';
 import { type Nft, nftProgram } from './traffic/nft.ts';
 import { TrafficKeeper } from './traffic/traffic-keeper.ts';
 
@@ -82,7 +83,7 @@ class Felix {
   readonly #view: MergedFeeds;
   readonly #reconciler: Reconciler;
   readonly #traffic: TrafficKeeper;
-  readonly #repairs: Record<Drift, number> = { deleted: 0, added: 0, modified: 0 };
+  readonly #repairs = noRepairs();
   /** Since the last pass. */
   #repairing: Record<Drift, number> = { deleted: 0, added: 0, modified: 0 };
   #cancelHold = (): void => undefined;
@@ -111,7 +112,7 @@ class Felix {
       fail: (error) => context.fail(error),
       holdsDeletes: () => this.#holdsDeletes(),
       onPass: (summary) => this.#passed(summary),
-      onDrift: (drifts) => this.#drifted(drifts),
+      onDrift: (drifts, kind) => this.#drifted(drifts, kind),
     });
     this.#traffic = new TrafficKeeper({
       mode: config.trafficRules,
@@ -192,11 +193,14 @@ class Felix {
 
   #heldDeletes(): number {
     if (!this.#holdsDeletes()) return 0;
-    return this.#reconciler.mirror.tables().reduce((sum, { tracker }) => sum + tracker.pendingDeletions.size, 0);
+    const tables = Object.values(this.#reconciler.mirror.tables());
+    return tables.reduce((sum, { tracker }) => sum + tracker.pendingDeletions.size, 0);
   }
 
   #passed(summary: PassSummary | undefined): void {
     this.#meters.counts(countRoutes(this.#reconciler));
+    this.#meters.linkEntries('neighbour', this.#reconciler.mirror.neighbours.counts());
+    this.#meters.linkEntries('address', this.#reconciler.mirror.addresses.counts());
     this.#meters.heldDeletes(this.#heldDeletes());
     this.#meters.listings(this.#reconciler.mirror.listings);
     if (summary === undefined) return;
@@ -206,10 +210,10 @@ class Felix {
     if (this.#forwardsIpv6()) this.#world.forwarding.ensure(true);
   }
 
-  #drifted(drifts: readonly Drift[]): void {
-    this.#meters.drifted(drifts);
+  #drifted(drifts: readonly Drift[], object: WriteKind): void {
+    this.#meters.drifted(drifts, object);
     for (const kind of drifts) {
-      this.#repairs[kind]++;
+      this.#repairs[object][kind]++;
       this.#repairing[kind]++;
     }
   }
@@ -236,6 +240,11 @@ class Felix {
       this.#scheduleResync();
     });
   }
+}
+
+function noRepairs(): Repairs {
+  const none = (): Record<Drift, number> => ({ deleted: 0, added: 0, modified: 0 });
+  return { route: none(), nexthop: none(), rule: none(), neighbour: none(), address: none() };
 }
 
 function statusOf(client: FeedClient | undefined): FeedClientStatus {

@@ -5,7 +5,9 @@
 import type { FeedState } from '../lib/feed/feed-client.ts';
 import type { Logger } from '../lib/run/log.ts';
 import type { Metrics } from '../lib/run/status-server.ts';
+import type { WriteKind } from './dataplane/kernel-mirror.ts';
 import type { Drift } from './dataplane/kernel-table.ts';
+import type { EntryCounts } from './dataplane/link-entry-table.ts';
 import type { PassSummary } from './dataplane/pass-record.ts';
 import type { RouteCounts } from './status.ts';
 import type { TrafficState } from './traffic/traffic-keeper.ts';
@@ -21,9 +23,10 @@ const FEED_STATES: readonly FeedState[] = ['connecting', 'syncing', 'in-sync', '
 export interface FelixMetrics {
   /** A pass is over. */
   pass(summary: PassSummary): void;
-  drifted(drifts: readonly Drift[]): void;
+  drifted(drifts: readonly Drift[], object: WriteKind): void;
   feedState(feed: string, state: FeedState, losses: number): void;
   counts(counts: RouteCounts): void;
+  linkEntries(object: 'neighbour' | 'address', counts: EntryCounts): void;
   /** Deletions that wait because the feed is stale. */
   heldDeletes(count: number): void;
   listings(count: number): void;
@@ -37,7 +40,14 @@ export function felixMetrics(metrics: Metrics): FelixMetrics {
   const programmed = gauge('routes_programmed', 'Routes that the kernel has as wanted');
   const failed = metrics.gauge('routes_failed', 'Wanted routes that the kernel does not have, by reason', ['reason']);
   const nexthops = gauge('nexthop_objects', 'Nexthop objects of felix in the kernel');
-  const repaired = metrics.counter('routes_repaired_total', 'Changes by others to what is ours, by kind', ['kind']);
+  const repaired = metrics.counter('repaired_total', 'Changes by others to what is ours, by object and kind', [
+    'object',
+    'kind',
+  ]);
+  const entries = metrics.gauge('link_entries', 'Neighbours and addresses of interfaces, by what became of them', [
+    'object',
+    'state',
+  ]);
   const written = metrics.counter('kernel_writes_total', 'Objects written to the kernel', ['kind', 'op']);
   const apply = metrics.histogram('apply_seconds', 'Time of one pass that wrote something', APPLY_BUCKETS);
   const latency = metrics.histogram(
@@ -61,6 +71,10 @@ export function felixMetrics(metrics: Metrics): FelixMetrics {
       written.inc({ kind: 'nexthop', op: 'delete' }, summary.nexthopsDeleted);
       written.inc({ kind: 'rule', op: 'put' }, summary.rulesPut);
       written.inc({ kind: 'rule', op: 'delete' }, summary.rulesDeleted);
+      written.inc({ kind: 'neighbour', op: 'put' }, summary.neighboursPut);
+      written.inc({ kind: 'neighbour', op: 'delete' }, summary.neighboursDeleted);
+      written.inc({ kind: 'address', op: 'put' }, summary.addressesPut);
+      written.inc({ kind: 'address', op: 'delete' }, summary.addressesDeleted);
       apply.observe(summary.applyUs / 1e6);
       for (const cause of summary.causes) {
         latency.observe({ stage: 'rib' }, cause.ribUs / 1e6);
@@ -69,8 +83,11 @@ export function felixMetrics(metrics: Metrics): FelixMetrics {
         latency.observe({ stage: 'total' }, cause.totalUs / 1e6);
       }
     },
-    drifted: (drifts) => {
-      for (const kind of drifts) repaired.inc({ kind });
+    drifted: (drifts, object) => {
+      for (const kind of drifts) repaired.inc({ object, kind });
+    },
+    linkEntries(object, counts) {
+      for (const [state, count] of Object.entries(counts)) entries.set({ object, state }, count);
     },
     feedState(name, state, lossCount) {
       for (const each of FEED_STATES) feed.set({ feed: name, state: each }, each === state ? 1 : 0);

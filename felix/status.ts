@@ -8,6 +8,7 @@ import type { FeedView } from '../lib/feed/feed-view.ts';
 import type { Prefix } from '../lib/net/prefix.ts';
 import type { ReadinessCheck } from '../lib/run/status-server.ts';
 import type { ForwardingState } from './dataplane/forwarding.ts';
+import type { WriteKind } from './dataplane/kernel-mirror.ts';
 import type { Drift } from './dataplane/kernel-table.ts';
 import type { Reconciler } from './dataplane/reconciler.ts';
 import type { FeedName, RouteClass } from './desired/feed-classes.ts';
@@ -24,6 +25,9 @@ export interface FeedFacts extends FeedClientStatus {
   readonly view: FeedView;
 }
 
+/** What others changed of ours and was put back, since the start. */
+export type Repairs = Readonly<Record<WriteKind, Record<Drift, number>>>;
+
 export interface StatusInput {
   readonly node: string;
   readonly feeds: readonly FeedFacts[];
@@ -31,7 +35,7 @@ export interface StatusInput {
   readonly reconciler: Reconciler;
   readonly forwarding: ForwardingState;
   readonly traffic: TrafficState & { readonly ok: boolean };
-  readonly repairs: Readonly<Record<Drift, number>>;
+  readonly repairs: Repairs;
   readonly heldDeletes: number;
 }
 
@@ -112,6 +116,8 @@ export function felixStatus(input: StatusInput): unknown {
     mode: feeds.some(({ name }) => name === 'bgpd') ? 'routed' : 'flannel',
     routes: { wanted, programmed, waiting, blocked, refused, pending, shown: list.length, list },
     nexthops: { objects: usesNexthopObjects, hops: hopCount, inKernel: nexthopObjects },
+    neighbours: reconciler.mirror.neighbours.counts(),
+    addresses: reconciler.mirror.addresses.counts(),
     kernel: reconciler.state(),
     forwarding,
     traffic,

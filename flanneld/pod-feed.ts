@@ -1,5 +1,6 @@
 // Pods without a bridge, in flanneld's RouteFeed: the CNI plugin leaves a record of each in <run-dir>/pods, and each record
-// is a group of its own whose one next hop is the pod's host interface, with the pod's addresses as its routes.
+// is a group of its own whose one next hop is the pod's host interface, with the pod's addresses as its routes. It also says
+// what that interface needs: the pod's gateways as addresses, and the pod as a neighbour.
 //
 // Level-triggered: what counts is which records are there. Notifications of the folder only say where to look; all of it
 // is looked at again every minute, for a notification may be lost and a folder removed.
@@ -10,7 +11,7 @@
 import { createHash } from 'node:crypto';
 import { type FSWatcher, mkdirSync, readdirSync, readFileSync, watch } from 'node:fs';
 import { join } from 'node:path';
-import type { Cause } from '../lib/feed/feed.ts';
+import type { Cause, FeedAttachment } from '../lib/feed/feed.ts';
 import type { FeedTable } from '../lib/feed/feed-table.ts';
 import { ADDRESS_LENGTH, familyOf } from '../lib/net/address.ts';
 import { type Prefix, prefixOf } from '../lib/net/prefix.ts';
@@ -88,11 +89,13 @@ class PodFeed {
     if (text !== undefined && record !== undefined) this.#put(name, text, record, known?.id ?? this.#newId(name));
   }
 
-  #put(name: string, text: string, { hostInterface, addresses }: PodRecord, id: number): void {
+  #put(name: string, text: string, record: PodRecord, id: number): void {
     const { table, node } = this.#options;
+    const { hostInterface, addresses } = record;
     const cause = this.#cause('pod-added');
     const nextHops = [{ device: hostInterface, onlink: false, weight: 1 }];
-    table.setGroup({ id, kind: 'unicast', nextHops, local: true, node }, cause);
+    const attachment = attachmentOf(record);
+    table.setGroup({ id, kind: 'unicast', nextHops, local: true, node, ...(attachment && { attachment }) }, cause);
     const prefixes = addresses.map((address) => prefixOf(address, ADDRESS_LENGTH[familyOf(address)] * 8) as Prefix);
     const former = [...table.prefixesOf(id)].filter((prefix) => !prefixes.includes(prefix));
     table.setRoutes(id, prefixes, cause);
@@ -121,6 +124,12 @@ class PodFeed {
     const now = this.#options.clock.unixMicros();
     return { id: `flanneld-${process.pid}-pod-${++this.#causes}`, kind, detectedUnixUs: now, decidedUnixUs: now };
   }
+}
+
+/** What the pod's host interface needs besides the routes; `undefined` where the record does not say. */
+function attachmentOf({ hostInterface: device, addresses, gateways = [], mac }: PodRecord): FeedAttachment | undefined {
+  const neighbours = mac === undefined ? [] : addresses.map((address) => ({ address, mac }));
+  return gateways.length + neighbours.length === 0 ? undefined : { device, addresses: gateways, neighbours };
 }
 
 function readText(path: string): string | undefined {

@@ -10,6 +10,7 @@
 import type { Cause } from '../../lib/feed/feed.ts';
 import type { Clock } from '../../lib/run/clock.ts';
 import type { StepResult } from './apply-step.ts';
+import type { WriteKind } from './kernel-mirror.ts';
 
 /** Causes that wait for their effect; more than that are counted only. */
 const CAUSES_MAX = 1_000;
@@ -35,6 +36,10 @@ export interface PassSummary {
   readonly nexthopsDeleted: number;
   readonly rulesPut: number;
   readonly rulesDeleted: number;
+  readonly neighboursPut: number;
+  readonly neighboursDeleted: number;
+  readonly addressesPut: number;
+  readonly addressesDeleted: number;
   /** Objects that the kernel refuses at present. */
   readonly refused: number;
   readonly applyUs: number;
@@ -44,21 +49,22 @@ export interface PassSummary {
   readonly moreCauses: number;
 }
 
-interface Counts {
-  routesPut: number;
-  routesDeleted: number;
-  nexthopsPut: number;
-  nexthopsDeleted: number;
-  rulesPut: number;
-  rulesDeleted: number;
-}
+type CountName = Extract<keyof PassSummary, `${string}Put` | `${string}Deleted`>;
+
+const COUNTED = {
+  route: { put: 'routesPut', delete: 'routesDeleted' },
+  nexthop: { put: 'nexthopsPut', delete: 'nexthopsDeleted' },
+  rule: { put: 'rulesPut', delete: 'rulesDeleted' },
+  neighbour: { put: 'neighboursPut', delete: 'neighboursDeleted' },
+  address: { put: 'addressesPut', delete: 'addressesDeleted' },
+} as const satisfies Record<WriteKind, Record<'put' | 'delete', CountName>>;
 
 export class PassRecord {
   readonly #clock: Clock;
   #causes: { readonly cause: Cause; readonly receivedUnixUs: bigint }[] = [];
   readonly #causeIds = new Set<string>();
   #moreCauses = 0;
-  #counts: Counts = noCounts();
+  #counts = noCounts();
   #beganMs: number | undefined;
 
   constructor(clock: Clock) {
@@ -82,12 +88,7 @@ export class PassRecord {
   }
 
   took({ kind, op, written }: StepResult): void {
-    if (kind === 'route' && op === 'put') this.#counts.routesPut += written;
-    else if (kind === 'route') this.#counts.routesDeleted += written;
-    else if (kind === 'rule' && op === 'put') this.#counts.rulesPut += written;
-    else if (kind === 'rule') this.#counts.rulesDeleted += written;
-    else if (op === 'put') this.#counts.nexthopsPut += written;
-    else this.#counts.nexthopsDeleted += written;
+    this.#counts[COUNTED[kind][op]] += written;
   }
 
   /** The pass is over, with `refused` objects refused; `undefined` where it did nothing. */
@@ -115,8 +116,19 @@ export class PassRecord {
   }
 }
 
-function noCounts(): Counts {
-  return { routesPut: 0, routesDeleted: 0, nexthopsPut: 0, nexthopsDeleted: 0, rulesPut: 0, rulesDeleted: 0 };
+function noCounts(): Record<CountName, number> {
+  return {
+    routesPut: 0,
+    routesDeleted: 0,
+    nexthopsPut: 0,
+    nexthopsDeleted: 0,
+    rulesPut: 0,
+    rulesDeleted: 0,
+    neighboursPut: 0,
+    neighboursDeleted: 0,
+    addressesPut: 0,
+    addressesDeleted: 0,
+  };
 }
 
 function span(from: bigint, to: bigint): number {

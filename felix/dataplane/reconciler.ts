@@ -16,9 +16,10 @@ import type { Clock } from '../../lib/run/clock.ts';
 import { EXIT, ExitError, errorText } from '../../lib/run/exit.ts';
 import type { Logger } from '../../lib/run/log.ts';
 import { DesiredState } from '../desired/desired-state.ts';
+import { LinkEntries } from '../desired/link-entries.ts';
 import type { WantedRoutes } from '../desired/merged-feeds.ts';
 import { applyStep, type StepResult } from './apply-step.ts';
-import { KernelMirror, type KernelMirrorListener } from './kernel-mirror.ts';
+import { KernelMirror, type KernelMirrorListener, type WriteKind } from './kernel-mirror.ts';
 import type { Drift } from './kernel-table.ts';
 import { PassRecord, type PassSummary } from './pass-record.ts';
 import { type StepAtWork, Watchdog } from './watchdog.ts';
@@ -48,7 +49,7 @@ export interface ReconcilerOptions {
   /** After each pass; with a summary where it wrote something. */
   readonly onPass: (summary: PassSummary | undefined) => void;
   /** Somebody else changed what is ours. */
-  readonly onDrift: (drifts: readonly Drift[]) => void;
+  readonly onDrift: (drifts: readonly Drift[], kind: WriteKind) => void;
   /** felix cannot go on. */
   readonly fail: (error: unknown) => void;
 }
@@ -69,6 +70,7 @@ export interface ReconcilerState {
 export class Reconciler {
   readonly mirror: KernelMirror;
   readonly desired: DesiredState;
+  readonly #linkEntries: LinkEntries;
   readonly #options: ReconcilerOptions;
   readonly #record: PassRecord;
   readonly #watchdog: Watchdog;
@@ -97,13 +99,14 @@ export class Reconciler {
     const { routeTable = TABLE_MAIN, routeMtuBytes } = options;
     const listener: KernelMirrorListener = {
       linksChanged: (names, listed) => this.#linksChanged(names, listed),
-      drifted: (drifts) => options.onDrift(drifts),
+      drifted: (drifts, kind) => options.onDrift(drifts, kind),
       waysChanged: () => {
         this.#waysChanged = true;
       },
       news: () => this.kick(),
     };
     this.mirror = new KernelMirror(options.kernel, options.clock, listener, routeTable);
+    this.#linkEntries = new LinkEntries(options.view, this.mirror.links);
     this.desired = new DesiredState({
       view: options.view,
       links: this.mirror.links,
@@ -127,12 +130,13 @@ export class Reconciler {
 
   /** Number of objects that the kernel refuses at present. */
   refusedCount(): number {
-    return this.mirror.tables().reduce((sum, table) => sum + table.currentRefusals().size, 0);
+    return Object.values(this.mirror.tables()).reduce((sum, table) => sum + table.currentRefusals().size, 0);
   }
 
   /** The feed changed, because of `cause` where it says so. */
   feedChanged(change: FeedChange, cause: Cause | undefined): void {
     this.desired.feedChanged(change);
+    this.#linkEntries.groupsChanged(change.groups);
     if (cause !== undefined) this.#record.caused(cause);
     this.kick();
   }
@@ -225,6 +229,10 @@ export class Reconciler {
       desired.settle();
     }
     this.#wantRules();
+    const onLinks = this.#linkEntries.settle();
+    if (onLinks === undefined) return;
+    this.mirror.neighbours.want(onLinks.neighbours);
+    this.mirror.addresses.want(onLinks.addresses);
   }
 
   /** A table of our own is looked into by a rule for each family that has routes. */
@@ -256,14 +264,14 @@ export class Reconciler {
     );
     if (failure.code === 'EPERM') throw new KernelError('permission', failureText(failure));
     // A refusal that is new may come from a state that is not what is believed.
-    const [routes, nexthops, rules] = this.mirror.tables();
-    const { retries } = { route: routes, nexthop: nexthops, rule: rules }[step.kind];
+    const { retries } = this.mirror.tables()[step.kind];
     if (retries.refusals.get(first.key as never)?.attempts === 1) this.mirror.doubt();
   }
 
   #linksChanged(names: readonly string[], listed: boolean): void {
-    if (!names.some((name) => this.desired.usesDevice(name))) return;
-    this.desired.linksChanged();
+    const usesDevice = names.some((name) => this.desired.usesDevice(name));
+    if (!this.#linkEntries.linksChanged(names) && !usesDevice) return;
+    if (usesDevice) this.desired.linksChanged();
     // Whatever led there may be gone without a word; a listing of links is followed by one of all the rest.
     if (!listed) this.mirror.doubt();
   }
@@ -283,7 +291,7 @@ export class Reconciler {
     const nowMs = this.#options.clock.monotonicMs();
     return Math.min(
       this.mirror.needsListing ? this.#listingAllowedAtMs() : this.mirror.overdueAtMs,
-      ...this.mirror.tables().map(({ retries }) => retries.nextAtMs(nowMs) ?? Number.POSITIVE_INFINITY),
+      ...Object.values(this.mirror.tables()).map(({ retries }) => retries.nextAtMs(nowMs) ?? Number.POSITIVE_INFINITY),
     );
   }
 

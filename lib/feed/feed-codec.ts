@@ -8,6 +8,7 @@ import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import type { AddressFamily, Cause as CauseMessage } from '../../proto/gen/gingham/net/v1/net_pb.ts';
 import {
   GroupKind,
+  type Attachment,
   type NextHop,
   type PathGroup,
   PathGroupSchema,
@@ -15,10 +16,11 @@ import {
   WatchResponseSchema,
 } from '../../proto/gen/gingham/routefeed/v1/routefeed_pb.ts';
 import { type Address, addressBytes, addressFromBytes } from '../net/address.ts';
+import { type Mac, macBytes, macFromBytes } from '../net/mac.ts';
 import { type Prefix, prefixFamily } from '../net/prefix.ts';
 import { familyFromProto, familyToProto } from '../rpc/address-family.ts';
 import { decodeNlri, packPrefixes } from '../wire/nlri.ts';
-import type { Cause, FeedEvent, FeedGroup, FeedGroupKind, FeedNextHop } from './feed.ts';
+import type { Cause, FeedAttachment, FeedEvent, FeedGroup, FeedGroupKind, FeedNextHop } from './feed.ts';
 
 /** Prefixes in one message: at most 70 kB, encoded in a few milliseconds. */
 export const MESSAGE_PREFIXES_MAX = 4_096;
@@ -133,7 +135,16 @@ function groupToProto(group: FeedGroup): PathGroup {
     endpoint: bytesOf(group.endpoint),
     local: group.local,
     node: group.node,
+    ...(group.attachment && { attachment: attachmentToProto(group.attachment) }),
   });
+}
+
+function attachmentToProto({ device, addresses, neighbours }: FeedAttachment) {
+  return {
+    device,
+    addresses: addresses.map(bytesOf),
+    neighbours: neighbours.map(({ address, mac }) => ({ address: bytesOf(address), mac: macBytes(mac) })),
+  };
 }
 
 function groupFromProto(group: PathGroup): FeedGroup | FeedDecodeError {
@@ -149,8 +160,24 @@ function groupFromProto(group: PathGroup): FeedGroup | FeedDecodeError {
   }
   const endpoint = group.endpoint.length === 0 ? undefined : addressFromBytes(group.endpoint);
   if (group.endpoint.length > 0 && endpoint === undefined) return { error: 'group.endpoint is not 4 or 16 bytes' };
+  const attachment = group.attachment && attachmentFromProto(group.attachment);
+  if (attachment !== undefined && 'error' in attachment) return attachment;
   const { id, local, node } = group;
-  return { id, kind, nextHops, local, node, ...(endpoint === undefined ? {} : { endpoint }) };
+  return { id, kind, nextHops, local, node, ...(endpoint && { endpoint }), ...(attachment && { attachment }) };
+}
+
+function attachmentFromProto({ device, addresses, neighbours }: Attachment): FeedAttachment | FeedDecodeError {
+  if (device === '' || !isDeviceName(device)) return { error: 'attachment.device is not an interface name' };
+  const own = addresses.map(addressFromBytes);
+  if (!own.every((address) => address !== undefined)) return { error: 'attachment.addresses are not 4 or 16 bytes' };
+  const others: { address: Address; mac: Mac }[] = [];
+  for (const each of neighbours) {
+    const [address, mac] = [addressFromBytes(each.address), macFromBytes(each.mac)];
+    if (address === undefined) return { error: 'attachment.neighbour.address is not 4 or 16 bytes' };
+    if (mac === undefined) return { error: 'attachment.neighbour.mac is not 6 bytes' };
+    others.push({ address, mac });
+  }
+  return { device, addresses: own, neighbours: others };
 }
 
 function nextHopFromProto(hop: NextHop): FeedNextHop | FeedDecodeError {

@@ -7,7 +7,7 @@
 // marker, and so deletes nothing; call it once, when the table holds all that the owner knows (leases listed, End-of-RIB).
 
 import type { Prefix } from '../net/prefix.ts';
-import type { Cause, FeedEvent, FeedGroup } from './feed.ts';
+import type { Cause, FeedAttachment, FeedEvent, FeedGroup } from './feed.ts';
 import { GroupedRoutes } from './grouped-routes.ts';
 
 /** Group ids are 32-bit and not 0, which is protobuf's word for "not given". */
@@ -124,6 +124,7 @@ export function sameGroup(a: FeedGroup, b: FeedGroup): boolean {
     a.endpoint === b.endpoint &&
     a.local === b.local &&
     a.node === b.node &&
+    sameAttachment(a.attachment, b.attachment) &&
     a.nextHops.length === b.nextHops.length &&
     a.nextHops.every((hop, i) => {
       const other = b.nextHops[i];
@@ -134,6 +135,17 @@ export function sameGroup(a: FeedGroup, b: FeedGroup): boolean {
         hop.weight === other?.weight
       );
     })
+  );
+}
+
+function sameAttachment(a: FeedAttachment | undefined, b: FeedAttachment | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return (
+    a.device === b.device &&
+    a.addresses.length === b.addresses.length &&
+    a.addresses.every((address, i) => address === b.addresses[i]) &&
+    a.neighbours.length === b.neighbours.length &&
+    a.neighbours.every(({ address, mac }, i) => address === b.neighbours[i]?.address && mac === b.neighbours[i]?.mac)
   );
 }
 

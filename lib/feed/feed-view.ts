@@ -188,9 +188,9 @@ function idsBy(
   return result;
 }
 
-function contentText({ kind, local, node, endpoint, nextHops }: FeedGroup): string {
+function contentText({ kind, local, node, endpoint, nextHops, attachment }: FeedGroup): string {
   const hops = nextHops.map(({ gateway, device, onlink, weight }) => [gateway, device, onlink, weight]);
-  return JSON.stringify([kind, local, node, endpoint, hops]);
+  return JSON.stringify([kind, local, node, endpoint, hops, attachment]);
 }
 
 function nodeText({ kind, local, node, endpoint }: FeedGroup): string | undefined {

@@ -4,6 +4,7 @@
 // proto/gingham/routefeed/v1/routefeed.proto for why.
 
 import type { Address } from '../net/address.ts';
+import type { Mac } from '../net/mac.ts';
 import type { Prefix } from '../net/prefix.ts';
 
 export interface FeedNextHop {
@@ -14,6 +15,16 @@ export interface FeedNextHop {
   readonly onlink: boolean;
   /** 1 to 256. */
   readonly weight: number;
+}
+
+/** What an interface of this node needs besides routes, for what is plugged in behind it. */
+export interface FeedAttachment {
+  /** Interface name. */
+  readonly device: string;
+  /** Addresses that the node has on the interface, each alone in its subnet: what the other end calls its gateways. */
+  readonly addresses: readonly Address[];
+  /** Who is at the other end: permanent neighbour entries. */
+  readonly neighbours: readonly { readonly address: Address; readonly mac: Mac }[];
 }
 
 export type FeedGroupKind = 'unicast' | 'blackhole' | 'unreachable';
@@ -28,6 +39,7 @@ export interface FeedGroup {
   readonly local: boolean;
   /** Name of the one node that this group leads to; empty where there are several. */
   readonly node: string;
+  readonly attachment?: FeedAttachment;
 }
 
 /** A fault or change, stamped where it was first seen. */

@@ -56,6 +56,12 @@ export interface LinkAddress {
   readonly linkIndex: number;
   readonly address: Address;
   readonly prefixLength: number;
+  /** The other end of a point-to-point link (IFA_ADDRESS); absent where that is the address itself. */
+  readonly peer?: Address;
+  /** IPv4: `host` is chosen as the source of no packet that leaves the node; absent: global. */
+  readonly scope?: 'link' | 'host';
+  /** IFA_PROTO (Linux 5.18): who wrote it; absent: nobody said, or a kernel that does not keep it. */
+  readonly protocol?: number;
 }
 
 export interface RouteNextHop {
@@ -119,11 +125,13 @@ export interface Rule {
   readonly protocol: number;
 }
 
-/** A permanent neighbour entry (NUD_PERMANENT); others are not listed. */
+/** A permanent neighbour entry (NUD_PERMANENT); others are not listed, nor are entries to answer for (NTF_PROXY). */
 export interface Neighbour {
   readonly linkIndex: number;
   readonly address: Address;
   readonly mac: Mac;
+  /** NDA_PROTOCOL (Linux 5.0): who wrote it; absent: nobody said. */
+  readonly protocol?: number;
 }
 
 /** A permanent entry in the FDB of a VXLAN device (NTF_SELF, NUD_PERMANENT); others are not listed. */

@@ -11,14 +11,16 @@
 import type { LinkAddress } from '../kernel/kernel.ts';
 import { type Address, type Family, familyOf } from '../net/address.ts';
 import { type NetlinkMessage, NLM_F } from './netlink.ts';
-import { attributeCursor, getU32, type NetlinkError, nextAttribute, viewOf } from './netlink-attributes.ts';
-import { beginMessage, endMessage, type NetlinkWriter, putU32, reserve, setU32 } from './netlink-writer.ts';
+import { attributeCursor, getU32, type NetlinkError, nextAttribute, readU8, viewOf } from './netlink-attributes.ts';
+import { beginMessage, endMessage, type NetlinkWriter, putU8, putU32, reserve, setU32 } from './netlink-writer.ts';
 import { addressFamily, familyOfNumber, putAddress, RTM, readAddress } from './rtnetlink.ts';
 
 const HEADER = { family: 0, prefixLength: 1, flags: 2, scope: 3, index: 4 } as const;
 const HEADER_LENGTH = 8;
 
-const IFA = { address: 1, local: 2, flags: 8 } as const;
+const IFA = { address: 1, local: 2, flags: 8, protocol: 11 } as const;
+/** enum rt_scope_t (include/uapi/linux/rtnetlink.h). */
+const SCOPE = { link: 253, host: 254 } as const;
 /** Use an IPv6 address at once: addresses of ours come from a lease, so none but us can have them. */
 const IFA_F_NODAD = 0x02;
 
@@ -27,6 +29,7 @@ export function encodePutAddress(writer: NetlinkWriter, sequence: number, value:
   const start = beginMessage(writer, RTM.newAddress, NLM_F.request | NLM_F.create | NLM_F.exclusive, sequence);
   putBody(writer, value);
   if (familyOf(value.address) === 6) putU32(writer, IFA.flags, IFA_F_NODAD);
+  if (value.protocol !== undefined) putU8(writer, IFA.protocol, value.protocol);
   return endMessage(writer, start);
 }
 
@@ -62,19 +65,31 @@ export function decodeAddress(bytes: Uint8Array, message: NetlinkMessage): LinkA
   if (family === undefined) return undefined;
   let local: Address | undefined;
   let other: Address | undefined;
+  let protocol = 0;
   const cursor = attributeCursor(bytes, view, start + HEADER_LENGTH, end);
   while (nextAttribute(cursor)) {
     if (cursor.type === IFA.local) local = readAddress(cursor);
     else if (cursor.type === IFA.address) other = readAddress(cursor);
+    else if (cursor.type === IFA.protocol) protocol = readU8(cursor);
   }
   if (cursor.error !== undefined) return cursor.error;
   const address = local ?? other;
   if (address === undefined || familyOf(address) !== family) return { error: 'bad-value', field: 'IFA_LOCAL' };
+  const scope = family === 4 ? scopeOf(view.getUint8(start + HEADER.scope)) : undefined;
   return {
     linkIndex: getU32(view, start + HEADER.index),
     address,
     prefixLength: view.getUint8(start + HEADER.prefixLength),
+    ...(other !== undefined && other !== address && { peer: other }),
+    ...(scope && { scope }),
+    ...(protocol !== 0 && { protocol }),
   };
+}
+
+/** The kernel decides the scope of an IPv6 address by itself. */
+function scopeOf(number: number): LinkAddress['scope'] {
+  if (number === SCOPE.link) return 'link';
+  return number === SCOPE.host ? 'host' : undefined;
 }
 
 function putBody(writer: NetlinkWriter, value: LinkAddress): void {
@@ -82,7 +97,8 @@ function putBody(writer: NetlinkWriter, value: LinkAddress): void {
   if (at < 0) return;
   writer.bytes[at + HEADER.family] = addressFamily(familyOf(value.address));
   writer.bytes[at + HEADER.prefixLength] = value.prefixLength;
+  if (value.scope !== undefined) writer.bytes[at + HEADER.scope] = SCOPE[value.scope];
   setU32(writer, at + HEADER.index, value.linkIndex);
   putAddress(writer, IFA.local, value.address);
-  putAddress(writer, IFA.address, value.address);
+  putAddress(writer, IFA.address, value.peer ?? value.address);
 }

@@ -21,17 +21,28 @@ import {
   type NetlinkError,
   nextAttribute,
   readBytes,
+  readU8,
   viewOf,
 } from './netlink-attributes.ts';
-import { beginMessage, endMessage, type NetlinkWriter, putBytes, reserve, setU16, setU32 } from './netlink-writer.ts';
+import {
+  beginMessage,
+  endMessage,
+  type NetlinkWriter,
+  putBytes,
+  putU8,
+  reserve,
+  setU16,
+  setU32,
+} from './netlink-writer.ts';
 import { AF, addressFamily, putAddress, RTM, readAddress } from './rtnetlink.ts';
 
 const HEADER = { family: 0, index: 4, state: 8, flags: 10 } as const;
 const HEADER_LENGTH = 12;
 
-const NDA = { destination: 1, linkLayerAddress: 2 } as const;
+const NDA = { destination: 1, linkLayerAddress: 2, protocol: 12 } as const;
 const NUD_PERMANENT = 0x80;
 const NTF_SELF = 0x02;
+const NTF_PROXY = 0x08;
 
 const NO_MAC = '00:00:00:00:00:00' as Mac;
 
@@ -46,6 +57,7 @@ export function encodePutNeighbour(writer: NetlinkWriter, sequence: number, valu
   putHeader(writer, addressFamily(familyOf(value.address)), value.linkIndex, 0);
   putAddress(writer, NDA.destination, value.address);
   putBytes(writer, NDA.linkLayerAddress, macBytes(value.mac));
+  if (value.protocol !== undefined) putU8(writer, NDA.protocol, value.protocol);
   return endMessage(writer, start);
 }
 
@@ -90,8 +102,8 @@ export function encodeListFdb(writer: NetlinkWriter, sequence: number, linkIndex
 }
 
 /**
- * The entry in RTM_NEWNEIGH or RTM_DELNEIGH; `undefined` for a bridge's own FDB, other families, and link layers that are
- * not Ethernet. An entry that has just failed or gone may have no MAC any more: then it is all zeros.
+ * The entry in RTM_NEWNEIGH or RTM_DELNEIGH; `undefined` for a bridge's own FDB, other families, entries to answer for
+ * (NTF_PROXY, a table of their own), and link layers that are not Ethernet. An entry that has just failed or gone may have no MAC any more: then it is all zeros.
  */
 export function decodeNeighbour(
   bytes: Uint8Array,
@@ -102,14 +114,17 @@ export function decodeNeighbour(
   const view = viewOf(bytes);
   const family = view.getUint8(start + HEADER.family);
   const isFdb = family === AF.bridge;
-  if (isFdb && !(view.getUint8(start + HEADER.flags) & NTF_SELF)) return undefined;
+  const flags = view.getUint8(start + HEADER.flags);
+  if (isFdb ? !(flags & NTF_SELF) : flags & NTF_PROXY) return undefined;
   if (!isFdb && family !== AF.inet && family !== AF.inet6) return undefined;
   let address: Address | undefined;
   let mac: Mac | undefined = NO_MAC;
+  let protocol = 0;
   const cursor = attributeCursor(bytes, view, start + HEADER_LENGTH, end);
   while (nextAttribute(cursor)) {
     if (cursor.type === NDA.destination) address = readAddress(cursor);
     else if (cursor.type === NDA.linkLayerAddress) mac = macFromBytes(readBytes(cursor));
+    else if (cursor.type === NDA.protocol) protocol = readU8(cursor);
   }
   if (cursor.error !== undefined) return cursor.error;
   if (address === undefined || mac === undefined) return undefined;
@@ -117,7 +132,7 @@ export function decodeNeighbour(
   const linkIndex = getU32(view, start + HEADER.index);
   return isFdb
     ? { kind: 'fdb', permanent, object: { linkIndex, mac, destination: address } }
-    : { kind: 'neighbour', permanent, object: { linkIndex, address, mac } };
+    : { kind: 'neighbour', permanent, object: { linkIndex, address, mac, ...(protocol !== 0 && { protocol }) } };
 }
 
 function putHeader(writer: NetlinkWriter, family: number, linkIndex: number, flags: number): void {

@@ -17,6 +17,7 @@ import type {
 } from '../../lib/kernel/kernel.ts';
 import { familyOf } from '../../lib/net/address.ts';
 import { localMac, type Mac, mac } from '../../lib/net/mac.ts';
+import { prefixOf } from '../../lib/net/prefix.ts';
 import { KernelRoutes, type Refusal } from './kernel-routes.ts';
 
 const NAME_MAX_BYTES = 15;
@@ -132,8 +133,11 @@ export class KernelState {
 
   putNeighbour(neighbour: Neighbour): Refusal {
     if (!this.links.has(neighbour.linkIndex)) return { code: 'ENODEV' };
-    this.neighbours.set(neighbourKey(neighbour), neighbour);
-    this.#emit({ type: 'put', kind: 'neighbour', object: neighbour });
+    // Who gives no mark leaves the one that is there.
+    const { protocol } = this.neighbours.get(neighbourKey(neighbour)) ?? {};
+    const marked = protocol === undefined ? neighbour : { protocol, ...neighbour };
+    this.neighbours.set(neighbourKey(neighbour), marked);
+    this.#emit({ type: 'put', kind: 'neighbour', object: marked });
     return undefined;
   }
 
@@ -201,8 +205,8 @@ function macOf(index: number): Mac {
   return localMac(Uint8Array.of(0, 0xfa, 0xce, 0, index >> 8, index & 0xff));
 }
 
-function addressKey({ linkIndex, address, prefixLength }: LinkAddress): string {
-  return `${linkIndex} ${address}/${prefixLength}`;
+function addressKey({ linkIndex, address, prefixLength, peer }: LinkAddress): string {
+  return `${linkIndex} ${address}/${prefixLength} ${prefixOf(peer ?? address, prefixLength)}`;
 }
 
 function ruleKey({ family, priority, table, protocol }: Rule): string {

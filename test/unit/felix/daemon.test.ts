@@ -105,7 +105,7 @@ describe('felix as a daemon', () => {
       feed: { name: 'flanneld', state: 'in-sync', routes: 3 },
       routes: { wanted: 3, programmed: 3, shown: 3 },
       nexthops: { objects: true, hops: 2, inKernel: 4 },
-      repairs: { deleted: 0, added: 0, modified: 0 },
+      repairs: { route: { deleted: 0, added: 0, modified: 0 } },
       heldDeletes: 0,
     });
     expect((status['routes'] as { list: unknown[] }).list[1]).toEqual({

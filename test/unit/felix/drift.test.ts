@@ -128,7 +128,7 @@ describe('drift', () => {
     const { kernel, ...bench } = await converged();
     bench.reconciler.resync();
     await bench.settle(1_000);
-    expect(kernel.listings).toEqual(['link', 'nexthop', 'route', 'rule']);
+    expect(kernel.listings).toEqual(['link', 'nexthop', 'route', 'rule', 'neighbour', 'address']);
     expect(kernel.writes).toEqual([]);
     expect(bench.drifts).toEqual([]);
   });

@@ -29,7 +29,7 @@ describe('barriers', () => {
     feed.setRoutes(2, [subnet(2)]);
     const bench = startBench(kernel, feed);
     await bench.settle();
-    expect(kernel.listings).toEqual(['link', 'nexthop', 'route', 'rule']);
+    expect(kernel.listings).toEqual(['link', 'nexthop', 'route', 'rule', 'neighbour', 'address']);
     expect(kernel.writes).toEqual([]);
     feed.markInSync();
     await bench.settle();

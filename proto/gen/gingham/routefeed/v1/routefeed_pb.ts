@@ -21,7 +21,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file gingham/routefeed/v1/routefeed.proto.
  */
 export const file_gingham_routefeed_v1_routefeed: GenFile = /*@__PURE__*/
-  fileDesc("CiRnaW5naGFtL3JvdXRlZmVlZC92MS9yb3V0ZWZlZWQucHJvdG8SFGdpbmdoYW0ucm91dGVmZWVkLnYxIh8KDFdhdGNoUmVxdWVzdBIPCgd3YXRjaGVyGAEgASgJIsoCCg1XYXRjaFJlc3BvbnNlEiQKBWNhdXNlGAEgASgLMhUuZ2luZ2hhbS5uZXQudjEuQ2F1c2USMAoFZ3JvdXAYAiABKAsyHy5naW5naGFtLnJvdXRlZmVlZC52MS5QYXRoR3JvdXBIABI7Cg1ncm91cF9yZW1vdmVkGAMgASgLMiIuZ2luZ2hhbS5yb3V0ZWZlZWQudjEuR3JvdXBSZW1vdmVkSAASLgoGcm91dGVzGAQgASgLMhwuZ2luZ2hhbS5yb3V0ZWZlZWQudjEuUm91dGVzSAASOgoJd2l0aGRyYXduGAUgASgLMiUuZ2luZ2hhbS5yb3V0ZWZlZWQudjEuUm91dGVzV2l0aGRyYXduSAASLwoHaW5fc3luYxgGIAEoCzIcLmdpbmdoYW0ucm91dGVmZWVkLnYxLkluU3luY0gAQgcKBWV2ZW50IqcBCglQYXRoR3JvdXASCgoCaWQYASABKA0SLQoEa2luZBgCIAEoDjIfLmdpbmdoYW0ucm91dGVmZWVkLnYxLkdyb3VwS2luZBIwCgluZXh0X2hvcHMYAyADKAsyHS5naW5naGFtLnJvdXRlZmVlZC52MS5OZXh0SG9wEhAKCGVuZHBvaW50GAQgASgMEg0KBWxvY2FsGAUgASgIEgwKBG5vZGUYBiABKAkiSgoHTmV4dEhvcBIPCgdnYXRld2F5GAEgASgMEg4KBmRldmljZRgCIAEoCRIOCgZvbmxpbmsYAyABKAgSDgoGd2VpZ2h0GAQgASgNIhoKDEdyb3VwUmVtb3ZlZBIKCgJpZBgBIAEoDSJYCgZSb3V0ZXMSDQoFZ3JvdXAYASABKA0SLQoGZmFtaWx5GAIgASgOMh0uZ2luZ2hhbS5uZXQudjEuQWRkcmVzc0ZhbWlseRIQCghwcmVmaXhlcxgDIAEoDCJSCg9Sb3V0ZXNXaXRoZHJhd24SLQoGZmFtaWx5GAEgASgOMh0uZ2luZ2hhbS5uZXQudjEuQWRkcmVzc0ZhbWlseRIQCghwcmVmaXhlcxgCIAEoDCIICgZJblN5bmMqdQoJR3JvdXBLaW5kEhoKFkdST1VQX0tJTkRfVU5TUEVDSUZJRUQQABIWChJHUk9VUF9LSU5EX1VOSUNBU1QQARIYChRHUk9VUF9LSU5EX0JMQUNLSE9MRRACEhoKFkdST1VQX0tJTkRfVU5SRUFDSEFCTEUQAzJmChBSb3V0ZUZlZWRTZXJ2aWNlElIKBVdhdGNoEiIuZ2luZ2hhbS5yb3V0ZWZlZWQudjEuV2F0Y2hSZXF1ZXN0GiMuZ2luZ2hhbS5yb3V0ZWZlZWQudjEuV2F0Y2hSZXNwb25zZTABYgZwcm90bzM", [file_gingham_net_v1_net]);
+  fileDesc("CiRnaW5naGFtL3JvdXRlZmVlZC92MS9yb3V0ZWZlZWQucHJvdG8SFGdpbmdoYW0ucm91dGVmZWVkLnYxIh8KDFdhdGNoUmVxdWVzdBIPCgd3YXRjaGVyGAEgASgJIsoCCg1XYXRjaFJlc3BvbnNlEiQKBWNhdXNlGAEgASgLMhUuZ2luZ2hhbS5uZXQudjEuQ2F1c2USMAoFZ3JvdXAYAiABKAsyHy5naW5naGFtLnJvdXRlZmVlZC52MS5QYXRoR3JvdXBIABI7Cg1ncm91cF9yZW1vdmVkGAMgASgLMiIuZ2luZ2hhbS5yb3V0ZWZlZWQudjEuR3JvdXBSZW1vdmVkSAASLgoGcm91dGVzGAQgASgLMhwuZ2luZ2hhbS5yb3V0ZWZlZWQudjEuUm91dGVzSAASOgoJd2l0aGRyYXduGAUgASgLMiUuZ2luZ2hhbS5yb3V0ZWZlZWQudjEuUm91dGVzV2l0aGRyYXduSAASLwoHaW5fc3luYxgGIAEoCzIcLmdpbmdoYW0ucm91dGVmZWVkLnYxLkluU3luY0gAQgcKBWV2ZW50It0BCglQYXRoR3JvdXASCgoCaWQYASABKA0SLQoEa2luZBgCIAEoDjIfLmdpbmdoYW0ucm91dGVmZWVkLnYxLkdyb3VwS2luZBIwCgluZXh0X2hvcHMYAyADKAsyHS5naW5naGFtLnJvdXRlZmVlZC52MS5OZXh0SG9wEhAKCGVuZHBvaW50GAQgASgMEg0KBWxvY2FsGAUgASgIEgwKBG5vZGUYBiABKAkSNAoKYXR0YWNobWVudBgHIAEoCzIgLmdpbmdoYW0ucm91dGVmZWVkLnYxLkF0dGFjaG1lbnQiZAoKQXR0YWNobWVudBIOCgZkZXZpY2UYASABKAkSEQoJYWRkcmVzc2VzGAIgAygMEjMKCm5laWdoYm91cnMYAyADKAsyHy5naW5naGFtLnJvdXRlZmVlZC52MS5OZWlnaGJvdXIiKQoJTmVpZ2hib3VyEg8KB2FkZHJlc3MYASABKAwSCwoDbWFjGAIgASgMIkoKB05leHRIb3ASDwoHZ2F0ZXdheRgBIAEoDBIOCgZkZXZpY2UYAiABKAkSDgoGb25saW5rGAMgASgIEg4KBndlaWdodBgEIAEoDSIaCgxHcm91cFJlbW92ZWQSCgoCaWQYASABKA0iWAoGUm91dGVzEg0KBWdyb3VwGAEgASgNEi0KBmZhbWlseRgCIAEoDjIdLmdpbmdoYW0ubmV0LnYxLkFkZHJlc3NGYW1pbHkSEAoIcHJlZml4ZXMYAyABKAwiUgoPUm91dGVzV2l0aGRyYXduEi0KBmZhbWlseRgBIAEoDjIdLmdpbmdoYW0ubmV0LnYxLkFkZHJlc3NGYW1pbHkSEAoIcHJlZml4ZXMYAiABKAwiCAoGSW5TeW5jKnUKCUdyb3VwS2luZBIaChZHUk9VUF9LSU5EX1VOU1BFQ0lGSUVEEAASFgoSR1JPVVBfS0lORF9VTklDQVNUEAESGAoUR1JPVVBfS0lORF9CTEFDS0hPTEUQAhIaChZHUk9VUF9LSU5EX1VOUkVBQ0hBQkxFEAMyZgoQUm91dGVGZWVkU2VydmljZRJSCgVXYXRjaBIiLmdpbmdoYW0ucm91dGVmZWVkLnYxLldhdGNoUmVxdWVzdBojLmdpbmdoYW0ucm91dGVmZWVkLnYxLldhdGNoUmVzcG9uc2UwAWIGcHJvdG8z", [file_gingham_net_v1_net]);
 
 /**
  * @generated from message gingham.routefeed.v1.WatchRequest
@@ -138,6 +138,13 @@ export type PathGroup = Message<"gingham.routefeed.v1.PathGroup"> & {
    * @generated from field: string node = 6;
    */
   node: string;
+
+  /**
+   * What is plugged into this node behind one interface: what that interface needs besides the routes.
+   *
+   * @generated from field: gingham.routefeed.v1.Attachment attachment = 7;
+   */
+  attachment?: Attachment | undefined;
 };
 
 /**
@@ -146,6 +153,65 @@ export type PathGroup = Message<"gingham.routefeed.v1.PathGroup"> & {
  */
 export const PathGroupSchema: GenMessage<PathGroup> = /*@__PURE__*/
   messageDesc(file_gingham_routefeed_v1_routefeed, 2);
+
+/**
+ * @generated from message gingham.routefeed.v1.Attachment
+ */
+export type Attachment = Message<"gingham.routefeed.v1.Attachment"> & {
+  /**
+   * Interface name.
+   *
+   * @generated from field: string device = 1;
+   */
+  device: string;
+
+  /**
+   * Addresses (4 or 16 bytes) that the node has on the interface: what the other end calls its gateways.
+   *
+   * @generated from field: repeated bytes addresses = 2;
+   */
+  addresses: Uint8Array[];
+
+  /**
+   * Who is at the other end: permanent neighbour entries.
+   *
+   * @generated from field: repeated gingham.routefeed.v1.Neighbour neighbours = 3;
+   */
+  neighbours: Neighbour[];
+};
+
+/**
+ * Describes the message gingham.routefeed.v1.Attachment.
+ * Use `create(AttachmentSchema)` to create a new message.
+ */
+export const AttachmentSchema: GenMessage<Attachment> = /*@__PURE__*/
+  messageDesc(file_gingham_routefeed_v1_routefeed, 3);
+
+/**
+ * @generated from message gingham.routefeed.v1.Neighbour
+ */
+export type Neighbour = Message<"gingham.routefeed.v1.Neighbour"> & {
+  /**
+   * 4 or 16 bytes.
+   *
+   * @generated from field: bytes address = 1;
+   */
+  address: Uint8Array;
+
+  /**
+   * 6 bytes.
+   *
+   * @generated from field: bytes mac = 2;
+   */
+  mac: Uint8Array;
+};
+
+/**
+ * Describes the message gingham.routefeed.v1.Neighbour.
+ * Use `create(NeighbourSchema)` to create a new message.
+ */
+export const NeighbourSchema: GenMessage<Neighbour> = /*@__PURE__*/
+  messageDesc(file_gingham_routefeed_v1_routefeed, 4);
 
 /**
  * @generated from message gingham.routefeed.v1.NextHop
@@ -185,7 +251,7 @@ export type NextHop = Message<"gingham.routefeed.v1.NextHop"> & {
  * Use `create(NextHopSchema)` to create a new message.
  */
 export const NextHopSchema: GenMessage<NextHop> = /*@__PURE__*/
-  messageDesc(file_gingham_routefeed_v1_routefeed, 3);
+  messageDesc(file_gingham_routefeed_v1_routefeed, 5);
 
 /**
  * @generated from message gingham.routefeed.v1.GroupRemoved
@@ -204,7 +270,7 @@ export type GroupRemoved = Message<"gingham.routefeed.v1.GroupRemoved"> & {
  * Use `create(GroupRemovedSchema)` to create a new message.
  */
 export const GroupRemovedSchema: GenMessage<GroupRemoved> = /*@__PURE__*/
-  messageDesc(file_gingham_routefeed_v1_routefeed, 4);
+  messageDesc(file_gingham_routefeed_v1_routefeed, 6);
 
 /**
  * These prefixes now belong to this group, whatever group they had before.
@@ -235,7 +301,7 @@ export type Routes = Message<"gingham.routefeed.v1.Routes"> & {
  * Use `create(RoutesSchema)` to create a new message.
  */
 export const RoutesSchema: GenMessage<Routes> = /*@__PURE__*/
-  messageDesc(file_gingham_routefeed_v1_routefeed, 5);
+  messageDesc(file_gingham_routefeed_v1_routefeed, 7);
 
 /**
  * @generated from message gingham.routefeed.v1.RoutesWithdrawn
@@ -259,7 +325,7 @@ export type RoutesWithdrawn = Message<"gingham.routefeed.v1.RoutesWithdrawn"> & 
  * Use `create(RoutesWithdrawnSchema)` to create a new message.
  */
 export const RoutesWithdrawnSchema: GenMessage<RoutesWithdrawn> = /*@__PURE__*/
-  messageDesc(file_gingham_routefeed_v1_routefeed, 6);
+  messageDesc(file_gingham_routefeed_v1_routefeed, 8);
 
 /**
  * All that was known when the call opened has been sent; what a watcher holds beyond it is stale.
@@ -274,7 +340,7 @@ export type InSync = Message<"gingham.routefeed.v1.InSync"> & {
  * Use `create(InSyncSchema)` to create a new message.
  */
 export const InSyncSchema: GenMessage<InSync> = /*@__PURE__*/
-  messageDesc(file_gingham_routefeed_v1_routefeed, 7);
+  messageDesc(file_gingham_routefeed_v1_routefeed, 9);
 
 /**
  * @generated from enum gingham.routefeed.v1.GroupKind
