@@ -9,10 +9,10 @@
 import type { Kernel, KernelFailure, Nexthop } from '../../lib/kernel/kernel.ts';
 import type { TrackedEntry } from '../../lib/pending-keys.ts';
 import type { FibKey } from '../desired/fib-entry.ts';
-import type { KernelMirror, WriteKind } from './kernel-mirror.ts';
-import type { LinkEntryTable } from './link-entry-table.ts';
 import type { LinkEntry } from '../desired/link-entries.ts';
+import type { KernelMirror, WriteKind } from './kernel-mirror.ts';
 import type { KernelTable, WriteResult } from './kernel-table.ts';
+import type { LinkEntryTable } from './link-entry-table.ts';
 
 /** Writes in one batch: some milliseconds of work, after which notifications and the feed get their turn. */
 const BATCH = 2_048;
@@ -46,7 +46,8 @@ export async function applyStep(
   if (groups.length > 0) return nexthopResult('put', await nexthops.write(kernel, groups), false);
 
   const filled =
-    (await putEntries(kernel, 'address', mirror.addresses)) ?? (await putEntries(kernel, 'neighbour', mirror.neighbours));
+    (await putEntries(kernel, 'address', mirror.addresses)) ??
+    (await putEntries(kernel, 'neighbour', mirror.neighbours));
   if (filled !== undefined) return filled;
 
   const wanted = routes.table.updates(

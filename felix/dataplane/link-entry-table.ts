@@ -104,7 +104,14 @@ export class LinkEntryTable<V extends LinkEntry> {
     }
     const wanted = tracker.desired.size + this.#waiting;
     const programmed = tracker.desired.size - tracker.pendingUpdates.size + alike;
-    return { wanted, programmed, waiting, blocked, refused, pending: wanted - programmed - waiting - blocked - refused };
+    return {
+      wanted,
+      programmed,
+      waiting,
+      blocked,
+      refused,
+      pending: wanted - programmed - waiting - blocked - refused,
+    };
   }
 
   #isOurs(key: string, { protocol }: V): boolean {

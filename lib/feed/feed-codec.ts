@@ -7,8 +7,8 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import type { AddressFamily, Cause as CauseMessage } from '../../proto/gen/gingham/net/v1/net_pb.ts';
 import {
-  GroupKind,
   type Attachment,
+  GroupKind,
   type NextHop,
   type PathGroup,
   PathGroupSchema,

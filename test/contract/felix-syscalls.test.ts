@@ -93,13 +93,24 @@ const RECEIVE = [
 function shown(): Record<string, string> {
   const routes = JSON.parse(execFileSync('ip', ['-j', 'route', 'show', 'proto', '71'], { encoding: 'utf8' }) || '[]');
   type Hop = { readonly gateway: string };
-  type Shown = { readonly dst: string; readonly type?: string; readonly gateway?: string; readonly nexthops?: Hop[] };
+  type Shown = { dst: string; type?: string; gateway?: string; nexthops?: readonly Hop[]; dev?: string };
   return Object.fromEntries(
-    (routes as Shown[]).map(({ dst, type, gateway, nexthops }) => {
+    (routes as Shown[]).map(({ dst, type, gateway, nexthops, dev }) => {
       const gateways = nexthops?.map((hop) => hop.gateway).sort();
-      return [dst.includes('/') ? dst : `${dst}/32`, type ?? gateways?.join(' ') ?? gateway ?? '?'];
+      return [dst.includes('/') ? dst : `${dst}/32`, type ?? gateways?.join(' ') ?? gateway ?? dev ?? '?'];
     }),
   );
+}
+
+/** Permanent neighbours and the addresses that a pod's interface gets, of the card. */
+function shownOnLinks(): string[] {
+  const ask = (words: string): unknown[] =>
+    JSON.parse(execFileSync('ip', words.split(' '), { encoding: 'utf8' }) || '[]');
+  const neighbours = ask('-j neighbour show nud permanent dev eth0') as { dst: string; lladdr: string }[];
+  const links = ask('-j address show dev eth0') as { addr_info?: { local?: string }[] }[];
+  const addresses = links.flatMap(({ addr_info = [] }) => addr_info.flatMap(({ local }) => local ?? []));
+  const ofPods = addresses.filter((local) => ['169.254.1.1', 'fe80::1'].includes(local));
+  return [...neighbours.map(({ dst, lladdr }) => `${dst} ${lladdr}`), ...ofPods].sort();
 }
 
 // Namespaces need CAP_SYS_ADMIN.
@@ -150,11 +161,11 @@ describe.skipIf(process.getuid?.() !== 0)('the route suite on the real kernel (n
       reconciler.feedChanged(change, undefined);
     });
     try {
-      for (const [at, { name, change, wanted }] of ROUTE_SUITE.entries()) {
+      for (const [at, { name, change, wanted, onLinks = [] }] of ROUTE_SUITE.entries()) {
         if (at === armedAt) arm();
         change(feed);
         await eventually(name, () => {
-          expect(shown()).toEqual(wanted);
+          expect({ routes: shown(), onLinks: shownOnLinks() }).toEqual({ routes: wanted, onLinks });
           return true;
         });
       }

@@ -3,6 +3,7 @@
 
 import { FakeKernel } from '../fakes/fake-kernel.ts';
 import { type KernelRig, kernelContract } from './kernel.contract.ts';
+import { kernelLinkEntriesContract } from './kernel-link-entries.contract.ts';
 import { kernelNexthopsContract } from './kernel-nexthops.contract.ts';
 import { kernelPairsContract } from './kernel-pairs.contract.ts';
 import { kernelRoutesContract } from './kernel-routes.contract.ts';
@@ -20,5 +21,6 @@ async function open(): Promise<KernelRig> {
 kernelContract('FakeKernel', open);
 kernelRoutesContract('FakeKernel', open);
 kernelNexthopsContract('FakeKernel', open);
+kernelLinkEntriesContract('FakeKernel', open);
 kernelRulesContract('FakeKernel', open);
 kernelPairsContract('FakeKernel', open);

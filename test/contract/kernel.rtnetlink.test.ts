@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'vitest';
 import { openKernel } from '../../lib/kernel/rtnetlink-kernel.ts';
 import { type KernelRig, kernelContract } from './kernel.contract.ts';
+import { kernelLinkEntriesContract } from './kernel-link-entries.contract.ts';
 import { kernelNexthopsContract } from './kernel-nexthops.contract.ts';
 import { kernelPairsContract } from './kernel-pairs.contract.ts';
 import { kernelRoutesContract } from './kernel-routes.contract.ts';
@@ -40,6 +41,7 @@ if (process.getuid?.() === 0) {
   kernelContract('RtnetlinkKernel', open);
   kernelRoutesContract('RtnetlinkKernel', open);
   kernelNexthopsContract('RtnetlinkKernel', open);
+  kernelLinkEntriesContract('RtnetlinkKernel', open);
   kernelRulesContract('RtnetlinkKernel', open);
   kernelPairsContract('RtnetlinkKernel', open);
 } else {

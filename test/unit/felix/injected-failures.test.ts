@@ -35,9 +35,15 @@ const REFUSALS = [
 const FAILURES: readonly Failure[] = [
   ...REFUSALS.map((code) => ({ operation: 'put route' as const, code, times: 3 })),
   ...REFUSALS.map((code) => ({ operation: 'put nexthop' as const, code, times: 3 })),
+  ...(['put neighbour', 'put address'] as const).flatMap((operation) =>
+    ['EINTR', 'ENOBUFS', 'ENOMEM', 'ENODEV', 'ENETDOWN', 'EEXIST'].map((code) => ({ operation, code, times: 3 })),
+  ),
+  ...(['delete neighbour', 'delete address'] as const).flatMap((operation) =>
+    ['EINTR', 'ENOMEM', 'EBUSY'].map((code) => ({ operation, code })),
+  ),
   ...['EINTR', 'ENOMEM', 'ESRCH', 'ENOBUFS'].map((code) => ({ operation: 'delete route' as const, code })),
   ...['EINTR', 'ENOMEM', 'EBUSY'].map((code) => ({ operation: 'delete nexthop' as const, code })),
-  ...(['list route', 'list nexthop', 'list link'] as const).flatMap((operation) =>
+  ...(['list route', 'list nexthop', 'list link', 'list neighbour', 'list address'] as const).flatMap((operation) =>
     ['socket', 'dump-interrupted'].map((code) => ({ operation, code, times: 3 })),
   ),
   ...[0, 1, 2].map((afterChanges) => ({ operation: 'apply' as const, code: 'socket', afterChanges, times: 2 })),
@@ -51,10 +57,24 @@ function shown(kernel: FakeKernel): Record<string, string> {
   return Object.fromEntries(
     kernel.routes(PROTOCOL_GINGHAM).map(({ prefix, type, nexthopId }) => {
       const members = nexthops.get(nexthopId ?? 0)?.group ?? [];
-      const gateways = members.map(({ id }) => nexthops.get(id)?.hop?.gateway ?? '?').sort();
+      const hops = members.map(({ id }) => nexthops.get(id)?.hop);
+      const gateways = hops
+        .map((hop) => hop?.gateway ?? kernel.links().find(({ index }) => index === hop?.linkIndex)?.name)
+        .sort();
       return [prefix, type === 'unicast' ? gateways.join(' ') : type];
     }),
   );
+}
+
+/** Our neighbours and addresses. */
+function shownOnLinks(kernel: FakeKernel): string[] {
+  const isOurs = ({ protocol }: { readonly protocol?: number }): boolean => protocol === PROTOCOL_GINGHAM;
+  const neighbours = kernel.neighbours().filter(isOurs);
+  const addresses = kernel.addresses().filter(isOurs);
+  return [
+    ...neighbours.map(({ address, mac }) => `${address} ${mac}`),
+    ...addresses.map(({ address }) => address),
+  ].sort();
 }
 
 async function runSuite(kernel: FakeKernel, onStart: () => void): Promise<Bench> {
@@ -62,11 +82,14 @@ async function runSuite(kernel: FakeKernel, onStart: () => void): Promise<Bench>
   const feed = new FeedTable();
   onStart();
   const bench = startBench(kernel, feed);
-  for (const { name, change, wanted } of ROUTE_SUITE) {
+  const foreignEntries = kernel.addresses().length;
+  for (const { name, change, wanted, onLinks = [] } of ROUTE_SUITE) {
     change(feed);
     await bench.settle(STEP_MS);
-    expect({ name, routes: shown(kernel) }).toEqual({ name, routes: wanted });
+    const held = { routes: shown(kernel), onLinks: shownOnLinks(kernel) };
+    expect({ name, ...held }).toEqual({ name, routes: wanted, onLinks });
   }
+  expect(kernel.addresses()).toHaveLength(foreignEntries);
   // Nothing of others was touched, nothing of ours is left over, and there is nothing more to do.
   expect(kernel.routes(4).map(({ prefix }) => prefix)).toEqual(['10.0.0.0/8']);
   expect(kernel.nexthops()).toHaveLength(2);
