@@ -65,6 +65,8 @@ export interface Bench {
   readonly reconciler: Reconciler;
   readonly passes: PassSummary[];
   readonly drifts: Drift[];
+  /** Those of neighbours and addresses alone. */
+  readonly driftsOnLinks: Drift[];
   readonly failures: unknown[];
   /** Lines of the log at level warn and above. */
   readonly warnings: { readonly msg: string; readonly [field: string]: unknown }[];
@@ -89,6 +91,7 @@ export function startBench(kernel: FakeKernel, feed: FeedTable = new FeedTable()
   const view = new FeedView();
   const passes: PassSummary[] = [];
   const drifts: Drift[] = [];
+  const driftsOnLinks: Drift[] = [];
   const failures: unknown[] = [];
   const warnings: Bench['warnings'] = [];
   const log = pino({ level: 'warn' }, { write: (line: string) => warnings.push(JSON.parse(line)) });
@@ -101,7 +104,10 @@ export function startBench(kernel: FakeKernel, feed: FeedTable = new FeedTable()
     ...(routeMtuBytes !== undefined && { routeMtuBytes }),
     holdsDeletes: () => bench.hold,
     onPass: (summary) => summary && passes.push(summary),
-    onDrift: (seen) => drifts.push(...seen),
+    onDrift(seen, kind) {
+      drifts.push(...seen);
+      if (kind === 'neighbour' || kind === 'address') driftsOnLinks.push(...seen);
+    },
     fail: (error) => failures.push(error),
   });
   const take = (event: FeedEvent): void => {
@@ -119,6 +125,7 @@ export function startBench(kernel: FakeKernel, feed: FeedTable = new FeedTable()
     reconciler,
     passes,
     drifts,
+    driftsOnLinks,
     failures,
     warnings,
     hold: false,

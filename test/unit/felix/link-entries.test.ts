@@ -113,7 +113,7 @@ describe('drift', () => {
     kernel.foreign({ op: 'put', kind: 'link', link: { name: 'gh1', up: true } });
     await bench.settle(5_000);
     expectAllThere();
-    expect(bench.drifts).toEqual([]);
+    expect(bench.driftsOnLinks).toEqual([]);
     kernel.foreign({ op: 'delete', kind: 'link', name: 'gh1' });
     kernel.addLink({ name: 'gh1', index: 70, type: 'veth', up: true, running: true });
     await bench.settle(5_000);
