@@ -3,7 +3,7 @@
 //
 //            bridge mode                               routed mode
 //   address  10.5.7.9/24, fd00:5:0:7::9/64             10.5.7.9/32, fd00:5:0:7::9/128
-//   gateway  the subnet's .1, on the bridge            169.254.1.1 and fe80::1, which nobody has: permanent neighbours
+//   gateway  the subnet's .1, on the bridge            169.254.1.1 and fe80::1: permanent neighbours, felix has them answered
 
 import { type Address, address, type Family, familyOf } from '../lib/net/address.ts';
 import { type Prefix, prefix, prefixContains, prefixFamily, prefixLength } from '../lib/net/prefix.ts';
