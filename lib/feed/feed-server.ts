@@ -26,6 +26,9 @@ export const QUEUE_LIMIT_DEFAULT = 500_000;
 /** Text of WatchRequest.watcher that is shown; it is a label, not an identity. */
 const WATCHER_NAME_MAX = 40;
 
+/** How calls end when the server is closed. */
+const STOPPING = { code: status.UNAVAILABLE, details: 'the daemon stops' } as const;
+
 export interface FeedServerOptions {
   readonly socketPath: string;
   readonly table: FeedTable;
@@ -63,9 +66,15 @@ export async function startFeedServer(options: FeedServerOptions): Promise<FeedS
   const watchers = new Map<FeedWatcher, { readonly name: string; readonly stop: () => void }>();
   const meters = options.metrics === undefined ? undefined : metersOf(options.metrics);
   let overflows = 0;
+  let isClosing = false;
   const server = new Server(CHANNEL_OPTIONS);
   addService(server, RouteFeedService, {
     watch(call) {
+      // Until the connections are cut, a watcher that was just ended may come again over its own.
+      if (isClosing) {
+        call.emit('error', STOPPING);
+        return;
+      }
       const name = call.request.watcher.slice(0, WATCHER_NAME_MAX);
       const watcher = serveWatcher(call, options, {
         sent: () => meters?.messages.inc(),
@@ -80,7 +89,7 @@ export async function startFeedServer(options: FeedServerOptions): Promise<FeedS
           log.info({ watcher: name, watchers: watchers.size }, 'feed watcher gone');
         },
       });
-      const stop = (): boolean => call.emit('error', { code: status.UNAVAILABLE, details: 'the daemon stops' });
+      const stop = (): boolean => call.emit('error', STOPPING);
       watchers.set(watcher, { name, stop });
       meters?.watchers.set(watchers.size);
       log.info({ watcher: name, watchers: watchers.size, routes: table.routeCount }, 'feed watcher came');
@@ -106,6 +115,7 @@ export async function startFeedServer(options: FeedServerOptions): Promise<FeedS
       overflows,
     }),
     async close() {
+      isClosing = true;
       unsubscribe();
       for (const { stop } of [...watchers.values()]) stop();
       await socket.close();

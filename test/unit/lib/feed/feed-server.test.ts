@@ -6,7 +6,7 @@ import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
-import { Server } from '@grpc/grpc-js';
+import { Server, type ServiceError, status } from '@grpc/grpc-js';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Cause, FeedGroup } from '../../../../lib/feed/feed.ts';
@@ -16,9 +16,13 @@ import { FeedTable } from '../../../../lib/feed/feed-table.ts';
 import { FeedView } from '../../../../lib/feed/feed-view.ts';
 import { address } from '../../../../lib/net/address.ts';
 import { type Prefix, prefix } from '../../../../lib/net/prefix.ts';
-import { addService } from '../../../../lib/rpc/service.ts';
-import { listenOnUnixSocket } from '../../../../lib/rpc/unix-socket.ts';
-import { RouteFeedService, WatchResponseSchema } from '../../../../proto/gen/gingham/routefeed/v1/routefeed_pb.ts';
+import { addService, openServerStream } from '../../../../lib/rpc/service.ts';
+import { connectUnixSocket, listenOnUnixSocket } from '../../../../lib/rpc/unix-socket.ts';
+import {
+  RouteFeedService,
+  WatchRequestSchema,
+  WatchResponseSchema,
+} from '../../../../proto/gen/gingham/routefeed/v1/routefeed_pb.ts';
 import { eventually } from '../../../eventually.ts';
 
 const log = pino({ level: 'silent' });
@@ -128,6 +132,34 @@ describe('feed over a unix socket', () => {
     expect([...view.routes()]).toEqual([[B, 1]]);
     expect(states).toEqual(['syncing', 'in-sync', 'stale', 'syncing', 'in-sync']);
     expect(client.status().losses).toBe(1);
+  });
+
+  it('serves nobody who comes again over the same connection while it closes', async () => {
+    const server = await serve(tableWith(A));
+    const client = connectUnixSocket(socketPath());
+    closers.push(() => client.close());
+    const open = () =>
+      openServerStream(client, RouteFeedService, 'watch', create(WatchRequestSchema, { watcher: 'again' }));
+    const first = open();
+    first.on('error', () => undefined);
+    await new Promise((resolve) => first.once('data', resolve));
+    const closed = server.close();
+    const answers = await Promise.all(
+      Array.from({ length: 5 }, async (_, turn) => {
+        for (let i = 0; i < turn; i++) await new Promise(setImmediate);
+        const call = open();
+        let messages = 0;
+        call.on('data', () => messages++);
+        const code = await new Promise((resolve) => {
+          call.on('error', (error: ServiceError) => resolve(error.code));
+          call.on('end', () => resolve('end'));
+        });
+        return { messages, code };
+      }),
+    );
+    expect(answers).toEqual(Array.from({ length: 5 }, () => ({ messages: 0, code: status.UNAVAILABLE })));
+    await closed;
+    expect(server.status().watchers).toEqual([]);
   });
 
   it('waits for a server that comes later, over the socket that a dead one left', async () => {
