@@ -17,7 +17,16 @@
 
 import { PendingKeys, type TrackedEntry } from './pending-keys.ts';
 
-type Entry<K, V> = TrackedEntry<K, V> & { desired: V | undefined; dataplane: V | undefined; listing: number };
+/** `listing`: number of the last resync that it was in; `place`: where in that one. */
+type Entry<K, V> = TrackedEntry<K, V> & {
+  desired: V | undefined;
+  dataplane: V | undefined;
+  listing: number;
+  place: number;
+};
+
+/** `listing` of an entry that is forgotten. */
+const FORGOTTEN = -1;
 
 /** One side of a tracker, by key; live. */
 export interface TrackedSide<K, V> extends Iterable<readonly [K, V]> {
@@ -41,6 +50,8 @@ export class DeltaTracker<K, V> {
   #dataplaneSize = 0;
   /** Number of the last resync: what bears an older one was not in it. */
   #listing = 0;
+  /** What the last resync brought, in its order: the next one mostly brings the same, and is spared the look-ups. */
+  #order: readonly Entry<K, V>[] = [];
 
   /** `equal` says whether a desired value and a value in the dataplane are the same for all that matters. */
   constructor(equal: (desired: V, dataplane: V) => boolean) {
@@ -104,9 +115,16 @@ export class DeltaTracker<K, V> {
   /** A resync: the dataplane is exactly this. Keys keep their place in the order of what is left to do. */
   replaceDataplane(entries: Iterable<readonly [K, V]>): void {
     const listing = ++this.#listing;
+    const former = this.#order;
+    const order: Entry<K, V>[] = [];
+    let next = 0;
     for (const [key, value] of entries) {
-      const entry = this.#entryOf(key);
+      const guess = former[next];
+      const entry = guess?.key === key && guess.listing !== FORGOTTEN ? guess : this.#entryOf(key);
+      next = entry.place + 1;
       entry.listing = listing;
+      entry.place = order.length;
+      order.push(entry);
       // What is equal is shared: of 100,000 values that were listed nothing is kept.
       const { desired } = entry;
       this.#hold(entry, desired !== undefined && this.#equal(desired, value) ? desired : value);
@@ -114,6 +132,7 @@ export class DeltaTracker<K, V> {
     for (const entry of this.#entries.values()) {
       if (entry.dataplane !== undefined && entry.listing !== listing) this.#hold(entry, undefined);
     }
+    this.#order = order;
   }
 
   #entryOf(key: K): Entry<K, V> {
@@ -127,6 +146,7 @@ export class DeltaTracker<K, V> {
         before: undefined,
         after: undefined,
         listing: 0,
+        place: -1,
       };
       this.#entries.set(key, entry);
     }
@@ -151,6 +171,7 @@ export class DeltaTracker<K, V> {
       }
       this.#deletions.remove(entry);
       this.#entries.delete(entry.key);
+      entry.listing = FORGOTTEN;
       return;
     }
     this.#deletions.remove(entry);

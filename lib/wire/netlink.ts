@@ -56,6 +56,8 @@ export interface NetlinkMessage {
   readonly start: number;
   /** Offset after the payload. */
   readonly end: number;
+  /** Of the bytes that it is in. */
+  readonly view: DataView;
   /** Offset of the next message. */
   readonly next: number;
 }
@@ -80,6 +82,7 @@ export function decodeMessage(view: DataView, offset: number, limit: number): Ne
     port: view.getUint32(offset + HEADER.port, HOST_IS_LITTLE_ENDIAN),
     start: offset + NETLINK_HEADER_LENGTH,
     end,
+    view,
     next: Math.min(limit, (end + 3) & ~3),
   };
 }
