@@ -5,6 +5,8 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { FeedTable } from '../../lib/feed/feed-table.ts';
 import { type KernelChange, PROTOCOL_GINGHAM, type Route, TABLE_MAIN } from '../../lib/kernel/kernel.ts';
+import { address } from '../../lib/net/address.ts';
+import { mac } from '../../lib/net/mac.ts';
 import { prefix } from '../../lib/net/prefix.ts';
 import type { FakeKernel } from '../fakes/fake-kernel.ts';
 import {
@@ -20,6 +22,7 @@ import {
   VTEP,
   vtepGroup,
 } from '../unit/felix/felix-bench.ts';
+import { podGroup } from '../unit/felix/route-suite.ts';
 
 const RUNS = Number(process.env['FELIX_RUNS'] ?? 150);
 
@@ -39,8 +42,13 @@ const action = fc.oneof(
   fc.record({ do: fc.constant('foreign-overwrite' as const), node, protocol: fc.constantFrom(4, PROTOCOL_GINGHAM) }),
   fc.record({ do: fc.constant('foreign-add' as const), node, protocol: fc.constantFrom(4, PROTOCOL_GINGHAM) }),
   fc.record({ do: fc.constant('foreign-nexthop' as const), pick: fc.nat(9) }),
-  fc.record({ do: fc.constant('refuse' as const), what: fc.constantFrom('put route', 'put nexthop', 'delete route') }),
+  fc.record({
+    do: fc.constant('refuse' as const),
+    what: fc.constantFrom('put route', 'put nexthop', 'delete route', 'put neighbour', 'put address'),
+  }),
   fc.record({ do: fc.constant('fail' as const), what: fc.constantFrom('apply', 'list route', 'list nexthop') }),
+  fc.record({ do: fc.constant('pod' as const), end: fc.constantFrom('09', '0a') }),
+  fc.record({ do: fc.constant('foreign-on-link' as const), what: fc.nat(3), isPut: fc.boolean() }),
   fc.record({ do: fc.constant('link' as const), up: fc.boolean() }),
   fc.record({ do: fc.constant('link-anew' as const) }),
   fc.record({ do: fc.constant('lose' as const), pick: fc.nat(9) }),
@@ -88,6 +96,7 @@ it.each([
           ['10.0.0.0/8 metric 0', '10.5.3.0/24 metric 7', ...addedByOthers(actions)].sort(),
         );
         expect(unusedNexthops(kernel)).toEqual([]);
+        expect(onLinks(kernel)).toEqual(wantedOnLinks(world));
         const tables = new Set(kernel.routes(PROTOCOL_GINGHAM).map(({ table }) => table));
         expect([...tables].filter((table) => table !== (world.inOwnTable ? ownTable : TABLE_MAIN))).toEqual([]);
         expect(kernel.rules().filter(({ table }) => !world.inOwnTable || table !== ownTable)).toEqual([]);
@@ -116,6 +125,11 @@ async function perform(world: World, each: Action): Promise<void> {
     case 'local':
       feed.setGroup(localGroup(each.id));
       return;
+    case 'pod':
+      feed.setGroup(podGroup(podId(feed), 'flannel.1', `0a:58:0a:05:01:${each.end}`));
+      return;
+    case 'foreign-on-link':
+      return foreign(kernel, changeOnLink(kernel, each.what, each.isPut));
     case 'routes':
       if (feed.groups.has(each.id)) feed.setRoutes(each.id, each.nodes.map(subnet));
       return;
@@ -187,6 +201,42 @@ async function heal(world: World): Promise<void> {
   }
 }
 
+/** There is one pod at most, whatever number its group has after a restart of the feed: two would want the same. */
+function podId(feed: FeedTable): number {
+  return [...feed.groups.values()].find(({ attachment }) => attachment !== undefined)?.id ?? 4;
+}
+
+/** Something of what a pod has on the VXLAN device goes, or is written by another program in our name. */
+function changeOnLink(kernel: FakeKernel, what: number, isPut: boolean): KernelChange | undefined {
+  const linkIndex = kernel.link('flannel.1')?.index;
+  if (linkIndex === undefined) return undefined;
+  const [op, ours] = [isPut ? ('put' as const) : ('delete' as const), { linkIndex, protocol: PROTOCOL_GINGHAM }];
+  const [neighbour, own] = [['10.5.1.9', 'fd00:5:1::9'][what % 2], ['169.254.1.1', 'fe80::1'][what % 2]];
+  const prefixLength = what % 2 === 0 ? 32 : 128;
+  return what < 2
+    ? {
+        op,
+        kind: 'neighbour',
+        neighbour: { ...ours, address: address(neighbour ?? ''), mac: mac('02:00:00:00:00:01') },
+      }
+    : { op, kind: 'address', address: { ...ours, address: address(own ?? ''), prefixLength } };
+}
+
+function onLinks(kernel: FakeKernel): string[] {
+  const ours = [...kernel.neighbours(), ...kernel.addresses()].filter(({ protocol }) => protocol === PROTOCOL_GINGHAM);
+  return ours.map((entry) => `${entry.linkIndex} ${entry.address} ${'mac' in entry ? entry.mac : ''}`).sort();
+}
+
+function wantedOnLinks({ feed, kernel }: World): string[] {
+  const index = kernel.link('flannel.1')?.index ?? VTEP;
+  const lines = new Set<string>();
+  for (const { attachment } of feed.groups.values()) {
+    for (const each of attachment?.neighbours ?? []) lines.add(`${index} ${each.address} ${each.mac}`);
+    for (const each of attachment?.addresses ?? []) lines.add(`${index} ${each} `);
+  }
+  return [...lines].sort();
+}
+
 /** The same feed as a server that restarted would offer it: other numbers, other order. */
 function renumbered(feed: FeedTable): FeedTable {
   const restarted = new FeedTable();
@@ -217,7 +267,9 @@ function wanted({ feed, kernel }: World): Set<string> {
   const index = kernel.link('flannel.1')?.index ?? VTEP;
   const lines = new Set<string>();
   for (const group of feed.groups.values()) {
-    const hops = group.nextHops.map(({ gateway, onlink }) => `via ${gateway} dev ${onlink ? `${index} onlink` : ETH0}`);
+    const hops = group.nextHops.map(({ gateway, onlink }) =>
+      gateway === undefined ? `dev ${index}` : `via ${gateway} dev ${onlink ? `${index} onlink` : ETH0}`,
+    );
     for (const to of feed.prefixesOf(group.id)) {
       lines.add(
         group.kind === 'blackhole' ? `blackhole ${to} metric 32767` : `${to} metric 0 ${hops.sort().join(', ')}`,
