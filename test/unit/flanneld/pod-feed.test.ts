@@ -39,9 +39,13 @@ function path(hostInterface: string): string {
 }
 
 function writeRecord(hostInterface: string, ...addresses: readonly string[]): void {
+  writeText(hostInterface, { addresses });
+}
+
+function writeText(hostInterface: string, more: object): void {
   mkdirSync(podRecordFolder(runFolder), { recursive: true });
   const temporary = join(podRecordFolder(runFolder), '.new');
-  const record = { containerId: 'c', ifname: 'eth0', network: 'n', hostInterface, addresses };
+  const record = { containerId: 'c', ifname: 'eth0', network: 'n', hostInterface, ...more };
   writeFileSync(temporary, JSON.stringify(record));
   renameSync(temporary, path(hostInterface));
 }
@@ -58,6 +62,22 @@ test('what is there at the start is offered at once: a local group by the host i
   const id = table.groupOf(prefix('fd00::9/128')) ?? 0;
   expect(id).toBeGreaterThanOrEqual(POD_GROUPS_FROM);
   expect(table.groups.get(id)).toMatchObject({ kind: 'unicast', local: true, node: 'n1' });
+});
+
+test('gateways and MAC of a record are what the interface needs; a record that says neither needs nothing', () => {
+  const addresses = ['10.5.1.9', 'fd00::9'];
+  writeText('gh1', { addresses, gateways: ['169.254.1.1', 'fe80::1'], mac: '0a:58:0a:05:01:09' });
+  writeText('gh2', { addresses: ['10.5.1.10'], gateways: ['169.254.1.1'] });
+  writeText('gh3', { addresses: ['10.5.1.11'] });
+  writeText('gh4', { addresses: ['10.5.1.12'], mac: 'not a MAC address' });
+  follow();
+  const attachmentOf = (text: string) => table.groups.get(table.groupOf(prefix(text)) ?? 0)?.attachment;
+  const neighbours = addresses.map((each) => ({ address: each, mac: '0a:58:0a:05:01:09' }));
+  expect(attachmentOf('10.5.1.9/32')).toEqual({ device: 'gh1', addresses: ['169.254.1.1', 'fe80::1'], neighbours });
+  expect(attachmentOf('10.5.1.10/32')).toEqual({ device: 'gh2', addresses: ['169.254.1.1'], neighbours: [] });
+  expect(deviceOf('10.5.1.11/32')).toBe('gh3');
+  expect(attachmentOf('10.5.1.11/32')).toBeUndefined();
+  expect(deviceOf('10.5.1.12/32')).toBeUndefined();
 });
 
 test('records that come, change and go are followed', async () => {

@@ -13,9 +13,14 @@ import {
   splitFeedEvent,
 } from '../../../../lib/feed/feed-codec.ts';
 import { address } from '../../../../lib/net/address.ts';
+import { mac } from '../../../../lib/net/mac.ts';
 import { prefix } from '../../../../lib/net/prefix.ts';
 import { AddressFamily } from '../../../../proto/gen/gingham/net/v1/net_pb.ts';
-import { GroupKind, WatchResponseSchema } from '../../../../proto/gen/gingham/routefeed/v1/routefeed_pb.ts';
+import {
+  type AttachmentSchema,
+  GroupKind,
+  WatchResponseSchema,
+} from '../../../../proto/gen/gingham/routefeed/v1/routefeed_pb.ts';
 
 const CAUSE = { id: 'flanneld-1-2', kind: 'lease-added', detectedUnixUs: 1_700_000_000_000_001n, decidedUnixUs: 5n };
 
@@ -37,6 +42,21 @@ const EVENTS: readonly FeedEvent[] = [
     cause: CAUSE,
   },
   { type: 'group', group: { id: 1, kind: 'blackhole', nextHops: [], local: true, node: '' } },
+  {
+    type: 'group',
+    group: {
+      id: 2,
+      kind: 'unicast',
+      nextHops: [{ device: 'gh1', onlink: false, weight: 1 }],
+      local: true,
+      node: 'node1',
+      attachment: {
+        device: 'gh1',
+        addresses: [address('169.254.1.1'), address('fe80::1')],
+        neighbours: [{ address: address('10.5.1.9'), mac: mac('0a:58:0a:05:01:09') }],
+      },
+    },
+  },
   { type: 'group-removed', id: 0xffff_ffff, cause: CAUSE },
   { type: 'routes', group: 7, prefixes: [prefix('10.5.2.0/24'), prefix('0.0.0.0/0')], cause: CAUSE },
   { type: 'routes', group: 7, prefixes: [prefix('fd00:5::/48')] },
@@ -64,8 +84,18 @@ describe('feed codec', () => {
 
   const hop = { gateway: new Uint8Array(4), device: 'eth0', onlink: false, weight: 1 };
   const group = { id: 1, kind: GroupKind.UNICAST as GroupKind, nextHops: [hop] };
+  const attached = (
+    attachment: MessageInitShape<typeof AttachmentSchema>,
+  ): MessageInitShape<typeof WatchResponseSchema> => ({
+    event: { case: 'group', value: { ...group, attachment: { device: 'gh1', ...attachment } } },
+  });
   it.each<[string, MessageInitShape<typeof WatchResponseSchema>]>([
     ['no event that this version knows', {}],
+    ['attachment.device is not an interface name', attached({ device: 'a/b' })],
+    ['attachment.device is not an interface name', attached({ device: '' })],
+    ['attachment.addresses are not 4 or 16 bytes', attached({ addresses: [new Uint8Array(4), new Uint8Array(5)] })],
+    ['attachment.neighbour.address is not 4 or 16 bytes', attached({ neighbours: [{ mac: new Uint8Array(6) }] })],
+    ['attachment.neighbour.mac is not 6 bytes', attached({ neighbours: [{ address: new Uint8Array(4) }] })],
     ['group.id is 0', { event: { case: 'group', value: { ...group, id: 0 } } }],
     ['group.kind 9 is unknown', { event: { case: 'group', value: { ...group, kind: 9 as GroupKind } } }],
     ['group.kind 0 is unknown', { event: { case: 'group', value: { ...group, kind: GroupKind.UNSPECIFIED } } }],
