@@ -8,7 +8,6 @@
 
 import type { Kernel, KernelFailure, Nexthop } from '../../lib/kernel/kernel.ts';
 import type { TrackedEntry } from '../../lib/pending-keys.ts';
-import type { FibKey } from '../desired/fib-entry.ts';
 import type { LinkEntry } from '../desired/link-entries.ts';
 import type { KernelMirror, WriteKind } from './kernel-mirror.ts';
 import type { KernelTable, WriteResult } from './kernel-table.ts';
@@ -113,10 +112,6 @@ async function deleteEntries<V extends LinkEntry>(
   return unwanted.length === 0 ? undefined : resultOf(kind, 'delete', await table.write(kernel, unwanted));
 }
 
-function resultOf(
-  kind: WriteKind,
-  op: 'put' | 'delete',
-  { written, refused }: WriteResult<FibKey> | WriteResult<string>,
-): StepResult {
+function resultOf(kind: WriteKind, op: 'put' | 'delete', { written, refused }: WriteResult<string>): StepResult {
   return { kind, op, written: written.length, refused, hops: [] };
 }

@@ -59,7 +59,7 @@ function shown(kernel: FakeKernel): Record<string, string> {
       const members = nexthops.get(nexthopId ?? 0)?.group ?? [];
       const hops = members.map(({ id }) => nexthops.get(id)?.hop);
       const gateways = hops
-        .map((hop) => hop?.gateway ?? kernel.links().find(({ index }) => index === hop?.linkIndex)?.name)
+        .map((hop) => hop?.gateway ?? kernel.links().find(({ index }) => index === hop?.linkIndex)?.name ?? '?')
         .sort();
       return [prefix, type === 'unicast' ? gateways.join(' ') : type];
     }),
