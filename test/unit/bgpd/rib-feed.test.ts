@@ -106,6 +106,7 @@ const POD_GROUP: FeedGroup = {
   nextHops: [{ device: 'gh1', onlink: false, weight: 1 }],
   local: true,
   node: 'a',
+  attachment: { device: 'gh1', addresses: [address('169.254.1.1')], neighbours: [] },
 };
 
 test("a pod of this node goes on to felix as it is, and is not announced where the node's subnet covers it", () => {
