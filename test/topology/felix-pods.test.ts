@@ -2,12 +2,18 @@
 // rude restart, and worth having: a pod that lost what it knew of its gateway goes on.
 
 import { execFile } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { pino } from 'pino';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { offerPods } from '../../flanneld/pod-feed.ts';
 import type { FeedGroup } from '../../lib/feed/feed.ts';
 import { address } from '../../lib/net/address.ts';
 import { mac } from '../../lib/net/mac.ts';
 import { prefix } from '../../lib/net/prefix.ts';
+import { systemClock } from '../../lib/run/clock.ts';
 import { eventually } from '../eventually.ts';
 import { FelixNode } from './felix-node.ts';
 
@@ -15,6 +21,7 @@ const execute = promisify(execFile);
 /** Repairs take some milliseconds; a busy machine may take its time. */
 const REPAIR = { timeoutMs: 5_000, intervalMs: 5 };
 const POD_MAC = '0a:58:0a:05:01:09';
+const BUNDLE = join(import.meta.dirname, '../../dist/cni/gingham-cni.cjs');
 
 let node: FelixNode;
 let pod: string;
@@ -115,4 +122,41 @@ it('a pod that lost its gateway neighbours asks, and is answered; a restart of f
   node.feed.withdraw([prefix('10.5.1.9/32'), prefix('fd00:5:1::9/128')]);
   node.feed.removeGroup(2);
   await eventually('the pod is unplugged', async () => (await onLink()) === '', REPAIR);
+});
+
+it('what the CNI plugin plugs in gets all of it by way of its record, and loses it with the pod', async () => {
+  const { runFolder, namespace } = node;
+  await writeFile(
+    join(runFolder, 'subnet.env'),
+    'FLANNEL_NETWORK=10.5.0.0/16\nFLANNEL_SUBNET=10.5.1.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n',
+  );
+  // The plugin asks whether flanneld is there; of flanneld only what follows the records runs here.
+  const flanneld = createServer().listen(join(runFolder, 'flanneld.http'));
+  const log = pino({ level: 'silent' });
+  const stop = offerPods({ runFolder, node: 'n1', table: node.feed, clock: systemClock, log });
+  const conf = { cniVersion: '1.1.0', name: 'hand', type: 'gingham-cni', mode: 'routed', runDir: runFolder };
+  const call = async (command: string): Promise<string> => {
+    const env = { CNI_COMMAND: command, CNI_CONTAINERID: 'one', CNI_NETNS: `/run/netns/${pod}`, CNI_IFNAME: 'eth1' };
+    const run = execute('nsenter', [`--net=/run/netns/${namespace}`, '--', process.execPath, BUNDLE], { env });
+    run.child.stdin?.end(JSON.stringify({ ...conf, dataDir: join(runFolder, 'cni') }));
+    return (await run).stdout;
+  };
+  try {
+    const { interfaces, ips } = JSON.parse(await call('ADD')) as {
+      interfaces: { name: string; mac: string }[];
+      ips: { address: string }[];
+    };
+    const [host, inside] = interfaces;
+    const given = ips[0]?.address.split('/')[0];
+    expect(await node.ip(`neighbour show nud permanent dev ${host?.name}`)).toContain(`${given} lladdr ${inside?.mac}`);
+    expect(await node.ip(`address show dev ${host?.name}`)).toContain('inet 169.254.1.1/32 scope host');
+    await call('DEL');
+    await eventually('nothing waits for it', async () => {
+      const status = JSON.parse((await node.http('/status')).body) as { neighbours: { wanted: number } };
+      return status.neighbours.wanted === 2;
+    });
+  } finally {
+    await stop();
+    flanneld.close();
+  }
 });
