@@ -5,15 +5,14 @@
 // names it. Ends with a line "N passed, N failed".
 
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { openRun } from '../phases.mjs';
 import { ensureBaseImage } from './base-image.mjs';
 import { cluster, findCompose } from './cluster.mjs';
 import { startEngine } from './engine.mjs';
 import { parsePage, runPage } from './lab-page.mjs';
-import { endAll, run, succeeds, until } from './process.mjs';
-import { removeFolder } from './scratch-folder.mjs';
+import { run, succeeds, until } from './process.mjs';
 
 const ROOT = join(import.meta.dirname, '../..');
 const NODES = ['node1', 'node2', 'node3'];
@@ -22,26 +21,8 @@ const PROJECT = `gingham-test-${process.pid}`;
 const LABS = ['1-flat', '2-racks', '3-backends', '4-etcd', '5-anycast'];
 const TOOLS = ['docker', 'dockerd', 'debootstrap', 'nft'];
 
-const started = performance.now();
-const folder = mkdtempSync(join(tmpdir(), 'gingham-compose-'));
-const count = { passed: 0, failed: 0 };
-const undo = [() => removeFolder(folder)];
-let ending = false;
-
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
-  process.on(signal, () => {
-    if (ending) return;
-    console.log(`${signal}: taking everything down`);
-    count.failed++;
-    finish().catch((error) => console.error(error.message));
-  });
-}
-await main().catch((error) => {
-  if (ending) return;
-  count.failed++;
-  console.log(`FAILED ${error.message}`);
-});
-await finish();
+const { folder, undo, phase, isEnding, carryOut } = openRun('compose');
+await carryOut(main);
 
 async function main() {
   await installTools();
@@ -97,7 +78,7 @@ async function scenario(name, compose, env, more = async () => undefined) {
     await pingAll(project);
     await more(project);
   } catch (error) {
-    if (!ending) await describeFailure(project);
+    if (!isEnding()) await describeFailure(project);
     throw error;
   }
   await phase('down', async () => {
@@ -119,20 +100,6 @@ async function lifeOfANode(project) {
     until('the route', 30, async () => ((await routesTo(project, subnet)).every(Boolean) ? true : undefined)),
   );
   await pingAll(project);
-}
-
-/** Runs one step, prints its name, result and time, and counts it; a failure ends the scenario. */
-async function phase(name, work) {
-  const start = performance.now();
-  const seconds = () => `${((performance.now() - start) / 1000).toFixed(1)} s`;
-  try {
-    const result = await work();
-    count.passed++;
-    console.log(`  ok ${name}${typeof result === 'string' ? `: ${result}` : ''} (${seconds()})`);
-    return result;
-  } catch (error) {
-    throw new Error(`${name} (${seconds()}): ${error.message}`, { cause: error });
-  }
 }
 
 async function allHealthy(project) {
@@ -212,22 +179,4 @@ async function describeFailure(project) {
     (await project.unready().catch((error) => [error.message])).map((line) => `  not ready: ${line}`).join('\n'),
   );
   console.log(await project.logs().catch((error) => error.message));
-}
-
-/** Undoes what was done, in reverse, and ends the program with its closing line. */
-async function finish() {
-  if (ending) return new Promise(() => undefined);
-  ending = true;
-  await endAll();
-  for (const step of undo.reverse()) {
-    try {
-      await step();
-    } catch (error) {
-      count.failed++;
-      console.log(`FAILED clean-up: ${error.message}`);
-    }
-  }
-  console.log(`compose test: ${((performance.now() - started) / 1000).toFixed(0)} s`);
-  console.log(`${count.passed} passed, ${count.failed} failed`);
-  process.exit(count.failed === 0 ? 0 : 1);
 }

@@ -5,12 +5,11 @@
 // `node test/deploy/run.mjs`. The machines share nothing but the wire. Ends with a line "N passed, N failed".
 
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bootstrap, download, installNode } from '../compose/base-image.mjs';
-import { endAll, run, until } from '../compose/process.mjs';
-import { removeFolder } from '../compose/scratch-folder.mjs';
+import { run, until } from '../compose/process.mjs';
+import { openRun } from '../phases.mjs';
 import { bootMachine } from './vm.mjs';
 import { ETCD, startWire } from './wire.mjs';
 
@@ -22,26 +21,9 @@ const PING_INTERVAL_SECONDS = 0.005;
 /** systemd's rating of a unit's exposure, in tenths: 10 is bad, 0 is best. */
 const EXPOSURE_MAX = 30;
 
-const started = performance.now();
 const id = process.pid;
-const folder = mkdtempSync(join(tmpdir(), 'gingham-deploy-'));
-const count = { passed: 0, failed: 0 };
-const undo = [() => removeFolder(folder)];
-let ending = false;
-
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
-  process.on(signal, () => {
-    if (ending) return;
-    count.failed++;
-    finish().catch((error) => console.error(error.message));
-  });
-}
-await main().catch((error) => {
-  if (ending) return;
-  count.failed++;
-  console.log(`FAILED ${error.message}`);
-});
-await finish();
+const { folder, undo, phase, carryOut } = openRun('deploy');
+await carryOut(main);
 
 async function main() {
   await prepare();
@@ -301,27 +283,4 @@ async function uninstall({ inside }) {
 
 function lastLine(text) {
   return text.trimEnd().split('\n').at(-1) ?? '';
-}
-
-async function phase(name, work) {
-  const startMs = performance.now();
-  const told = await work();
-  count.passed++;
-  const detail = typeof told === 'string' && told !== '' ? `: ${told}` : '';
-  console.log(`  ok ${name}${detail} (${((performance.now() - startMs) / 1000).toFixed(1)} s)`);
-  return told;
-}
-
-async function finish() {
-  ending = true;
-  await endAll();
-  for (const step of undo.reverse()) {
-    await step().catch((error) => {
-      count.failed++;
-      console.log(`FAILED while clearing up: ${error.message}`);
-    });
-  }
-  console.log(`deploy test: ${Math.round((performance.now() - started) / 1000)} s`);
-  console.log(`${count.passed} passed, ${count.failed} failed`);
-  process.exit(count.failed === 0 ? 0 : 1);
 }
