@@ -1,10 +1,11 @@
 // Puts in place what a command needs, naming each thing before it installs it: npm packages, Debian packages, the build.
 //
-// Plain JavaScript, because it runs before there is anything else: `node setup.mjs lab|test|browser|compose`. It does nothing
-// that is already done, so it may run before every command. What it cannot install it names, with the command that would.
+// Plain JavaScript, because it runs before there is anything else: `node setup.mjs lab|test|browser|compose|deploy|build`.
+// It does nothing that is already done, so it may run before every command. What it cannot install it names, with the
+// command that would.
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 /** Command that must be on the PATH, or file that must be there, and the Debian package that brings it. */
@@ -28,6 +29,8 @@ const TEST_TOOLS = {
   runc: 'runc',
   busybox: 'busybox-static',
   iptables: 'iptables',
+  zsh: 'zsh',
+  fish: 'fish',
   '/usr/lib/cni/portmap': 'containernetworking-plugins',
 };
 /** Of 300 MB, and for the tests of pages alone: they are left out without it. */
@@ -134,6 +137,8 @@ function build() {
   if (existsSync(stamp) && statSync(stamp).mtimeMs >= newest) return;
   say('building (tsc)');
   run('npm', ['run', '--silent', 'build'], { stdio: 'inherit' });
+  // tsc leaves the stamp as it was where a file is newer and says the same.
+  utimesSync(stamp, new Date(), new Date());
 }
 
 function newestChange(path) {
