@@ -37,12 +37,14 @@ export class Ways {
     this.#options = options;
   }
 
-  /** Follows the links from now on. Rejects with `KernelError`. */
-  async start(): Promise<() => void> {
-    const { kernel } = this.#options;
-    const unsubscribe = await kernel.subscribe(['link', 'address'], (event) => this.#take(event));
-    await this.#list();
-    return unsubscribe;
+  /** Follows the links from now on; what is asked meanwhile waits until they are known. Rejects with `KernelError`. */
+  start(): Promise<() => void> {
+    const started = this.#start();
+    this.#work = started.then(
+      () => undefined,
+      () => undefined,
+    );
+    return started;
   }
 
   /** Kind of session for each peer to which there is a way, or was. */
@@ -88,6 +90,12 @@ export class Ways {
     if (affected.length > 0) void this.look(affected);
   }
 
+  async #start(): Promise<() => void> {
+    const unsubscribe = await this.#options.kernel.subscribe(['link', 'address'], (event) => this.#take(event));
+    await this.#list();
+    return unsubscribe;
+  }
+
   async #list(): Promise<void> {
     const links = await this.#options.kernel.list('link');
     this.#links.clear();
@@ -104,7 +112,10 @@ export class Ways {
       const { device } = way;
       if (found !== undefined) isNews = this.#follow(way, found) || isNews;
       if (way.linkIndex === undefined) continue;
-      const lost = this.#links.get(way.linkIndex)?.running !== true;
+      const link = this.#links.get(way.linkIndex);
+      // A link that the kernel uses and we do not know: its news is still to come.
+      if (link === undefined && found !== undefined) continue;
+      const lost = link?.running !== true;
       if (lost === way.lost) continue;
       way.lost = lost;
       carrier(peer, !lost, lost && device !== '' ? device : way.device, detectedUnixUs);

@@ -1,6 +1,8 @@
 // BFD between real bgpd processes in namespaces: silence is found in the detection time, with its own time as the cause's;
 // a busy main thread is not silence; what comes from further away than the link is not heard.
 
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Cause } from '../../lib/feed/feed.ts';
 import { prefix } from '../../lib/net/prefix.ts';
@@ -110,6 +112,24 @@ test('a side that does not offer BFD has none; one that stops tells, and is not 
   await eventually('a has noticed', async () => (await a.peers())[0]?.state !== 'Established');
   expect(a.output).not.toContain('bfd down');
 });
+
+test('a restart on a node with many links, which take their time to be listed, is no loss of a carrier', async () => {
+  const [a, b] = await pair([]);
+  await addLinks(a, 1_000);
+  await a.isUp(b, true);
+  await a.endBgpd('SIGTERM');
+  a.startBgpd();
+  await a.isUp(b, true);
+  expect((await b.isUp(a, true)).sessions).toBe(2);
+  expect(a.output + b.output).not.toContain('has no carrier');
+});
+
+/** Adds links that lead nowhere. */
+async function addLinks(node: RigNode, count: number): Promise<void> {
+  const file = join(node.runFolder, 'links');
+  await writeFile(file, Array.from({ length: count }, (_, i) => `link add m${i} type bridge\n`).join(''));
+  await node.ip(`-batch ${file}`);
+}
 
 test('a port that is taken: it says so and runs without', async () => {
   rig = await LivenessRig.make(1);

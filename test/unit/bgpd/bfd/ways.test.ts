@@ -110,3 +110,30 @@ test('notifications that were lost are made up for', async () => {
   await eventually('told', () => told.length === 1);
   expect(told).toEqual([`${NEAR} eth0 down`]);
 });
+
+test('peers that are named before the links are known lose nothing: an unknown link is no link without carrier', async () => {
+  let answer = (): void => undefined;
+  const asked = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  const list: FakeKernel['list'] = async (...words) => {
+    await asked;
+    return kernel.list(...words);
+  };
+  const early = new Ways({
+    kernel: { list, subscribe: kernel.subscribe.bind(kernel), routeTo: kernel.routeTo.bind(kernel) },
+    clock: new FakeClock(),
+    changed: () => changes++,
+    carrier: (peer, up, device) => told.push(`${peer} ${device} ${up ? 'up' : 'down'}`),
+  });
+  const started = early.start();
+  early.setPeers([NEAR]);
+  const looked = early.look([NEAR]);
+  await kernel.routeTo(NEAR);
+  answer();
+  await Promise.all([started, looked]);
+  expect([early.hops.get(NEAR), told]).toEqual(['single', []]);
+  setCarrier(eth0, false);
+  await eventually('told', () => told.length === 1);
+  expect(told).toEqual([`${NEAR} eth0 down`]);
+});
