@@ -24,7 +24,8 @@ const OID = {
   basicConstraints: [0x55, 0x1d, 0x13],
   alternativeName: [0x55, 0x1d, 0x11],
 };
-const VALID = ['240101000000Z', '491231235959Z'] as const;
+/** From and until (RFC 5280 section 4.1.2.5.1: UTCTime). */
+const VALID: readonly [string, string] = ['240101000000Z', '491231235959Z'];
 
 export interface Certificate {
   readonly name: string;
@@ -36,12 +37,13 @@ export interface Certificate {
 
 let serial = 1;
 
-/** A certificate for `name`, signed by `authority`, or by itself as an authority where that is absent. */
+/** A certificate for `name`, signed by `authority`, or by itself as an authority where that is absent; for a time that has begun, where `valid` says none. */
 export function makeCertificate(
   name: string,
   authority?: Certificate,
   addresses: readonly string[] = [],
   nodes: readonly string[] = [],
+  valid = VALID,
 ): Certificate {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const algorithm = der(TAG.sequence, der(TAG.oid, OID.ecdsaWithSha256));
@@ -51,7 +53,7 @@ export function makeCertificate(
     der(TAG.integer, [serial++]),
     algorithm,
     distinguishedName(authority?.name ?? name),
-    der(TAG.sequence, ...VALID.map((time) => der(TAG.time, Buffer.from(time)))),
+    der(TAG.sequence, ...valid.map((time) => der(TAG.time, Buffer.from(time)))),
     distinguishedName(name),
     publicKey.export({ type: 'spki', format: 'der' }),
     der(TAG.context3, der(TAG.sequence, ...extensions(authority === undefined, addresses, nodes))),
