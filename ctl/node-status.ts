@@ -2,16 +2,31 @@
 //
 // Not a summary: a failing check is shown in the daemon's own words.
 
+import { z } from 'zod';
 import { EXIT } from '../lib/run/exit.ts';
-import { askReadiness, DAEMONS, type DaemonName, type Readiness } from './daemon-http.ts';
+import { print } from './answer.ts';
+import { askReadiness, DAEMONS, type DaemonName } from './daemon-http.ts';
 import { askStatus } from './daemon-status.ts';
 import { renderTable } from './table.ts';
 import { yesNoTone } from './tone.ts';
 
-/** What `status --json` prints for each daemon: what it said, or why it said nothing. */
-export type DaemonReport =
-  | { readonly daemon: DaemonName; readonly readiness: Readiness; readonly status: Record<string, unknown> | null }
-  | { readonly daemon: DaemonName; readonly silent: string };
+const reportSchema = z.union([
+  z.object({
+    daemon: z.enum(DAEMONS),
+    readiness: z.object({
+      ready: z.boolean(),
+      checks: z.array(z.object({ name: z.string(), ok: z.boolean(), detail: z.string() })),
+    }),
+    /** As the daemon tells it; null where it told nothing that can be read. */
+    status: z.record(z.string(), z.unknown()).nullable(),
+  }),
+  z.object({ daemon: z.enum(DAEMONS), silent: z.string() }),
+]);
+
+/** What `status --json` prints: what each daemon said, or why it said nothing. */
+export const statusAnswer = z.object({ runFolder: z.string(), daemons: z.array(reportSchema) });
+
+export type DaemonReport = z.infer<typeof reportSchema>;
 
 /**
  * Prints the daemons' state; 0 when all that run here are ready, else 1. A daemon that was never started on this node
@@ -19,8 +34,7 @@ export type DaemonReport =
  */
 export async function nodeStatus(runFolder: string, json: boolean): Promise<number> {
   const reports = await Promise.all(DAEMONS.map((daemon) => reportOf(runFolder, daemon)));
-  const lines = json ? [JSON.stringify({ runFolder, daemons: reports })] : statusLines(reports);
-  process.stdout.write(`${lines.join('\n')}\n`);
+  print(statusAnswer, { runFolder, daemons: reports }, json, ({ daemons }) => statusLines(daemons));
   const here = reports.filter((report) => !isAbsent(report));
   return here.length > 0 && here.every(isReady) ? EXIT.ok : EXIT.internal;
 }
@@ -42,7 +56,8 @@ export function statusLines(reports: readonly DaemonReport[]): readonly string[]
 async function reportOf(runFolder: string, daemon: DaemonName): Promise<DaemonReport> {
   const [readiness, status] = await Promise.all([askReadiness(runFolder, daemon), askStatus(runFolder, daemon)]);
   if (typeof readiness === 'string') return { daemon, silent: readiness };
-  return { daemon, readiness, status: typeof status === 'string' ? null : status };
+  const told = { ready: readiness.ready, checks: [...readiness.checks] };
+  return { daemon, readiness: told, status: typeof status === 'string' ? null : status };
 }
 
 function isReady(report: DaemonReport): boolean {

@@ -13,6 +13,7 @@ import { doctorAnswer } from '../ctl/doctor/doctor.ts';
 import { dropsAnswer } from '../ctl/drops.ts';
 import { eventAnswer } from '../ctl/events.ts';
 import { leasesAnswer } from '../ctl/leases.ts';
+import { statusAnswer } from '../ctl/node-status.ts';
 import { nodesAnswer } from '../ctl/nodes.ts';
 import { peersAnswer } from '../ctl/peers.ts';
 import { routesAnswer } from '../ctl/routes.ts';
@@ -29,6 +30,7 @@ const NOTICE = '<!-- Made from the code by "npm run reference": change the code,
 
 /** The answers that have a schema: `gingham <name> --json`. */
 const ANSWERS: Readonly<Record<string, z.ZodType>> = {
+  status: statusAnswer,
   nodes: nodesAnswer,
   peers: peersAnswer,
   leases: leasesAnswer,
