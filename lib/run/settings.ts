@@ -44,7 +44,7 @@ export function text(fallback: string, help: string): Setting<string> {
 export function integer(fallback: number, min: number, max: number, unit: string, help: string): Setting<number> {
   return {
     help,
-    accepts: `a whole number of ${unit} from ${min} to ${max}`,
+    accepts: `a whole number${unit === '' ? '' : ` of ${unit}`} from ${min} to ${max}`,
     default: String(fallback),
     parse(value) {
       const number = Number(value);

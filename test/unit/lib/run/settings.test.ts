@@ -54,6 +54,10 @@ describe('readSettings', () => {
     expect(attempt).toThrow(message);
   });
 
+  it('says what is accepted of a number without a unit', () => {
+    expect(integer(1, 1, 9, '', 'a priority').accepts).toBe('a whole number from 1 to 9');
+  });
+
   it('never prints a secret', () => {
     const secret = { password: { ...text('', 'of etcd'), parse: () => undefined, secret: true } };
     expect(() => readSettings(program, secret, ['--password', 'hunter2'], {})).toThrow(/\(hidden\)/);
