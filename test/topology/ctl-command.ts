@@ -2,6 +2,7 @@
 //
 // It uses dist/, which `npm test` has built before.
 
+import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,6 +12,8 @@ import { lab, labName, labOk, type Outcome } from './lab-command.ts';
 
 /** The command's main file. */
 export const CTL_MAIN = join(import.meta.dirname, '../../dist/ctl/main.js');
+
+const OUTPUT_MAX_BYTES = 64 << 20;
 
 /** The hold time and some more: what is dead is known by then, and what is back. */
 export const PATIENCE = { timeoutMs: 30_000, intervalMs: 100 };
@@ -35,9 +38,16 @@ export function ctlWords(name: string, node = 'node1'): readonly string[] {
   return [process.execPath, CTL_MAIN, '--run-dir', `/run/gingham-lab/${name}/${node}`];
 }
 
-/** Runs `gingham <args>` in node1 of the lab. */
+/** Runs `gingham <args>` in node1 of the lab; not by way of `lab exec`, which would be one more program to start. */
 export function gingham(name: string, ...args: readonly string[]): Promise<Outcome> {
-  return lab(name, 'exec', 'node1', '--', ...ctlWords(name), ...args);
+  const [node = '', ...words] = [...ctlWords(name), ...args];
+  const argv = [`--net=/run/netns/gh-${name}-node1`, '--', node, ...words];
+  return new Promise((resolve) => {
+    execFile('nsenter', argv, { maxBuffer: OUTPUT_MAX_BYTES }, (error, stdout, stderr) => {
+      const code = error === null ? 0 : typeof error.code === 'number' ? error.code : null;
+      resolve({ code, stdout, stderr });
+    });
+  });
 }
 
 /** What `gingham <args> --json` prints; throws where it is not of the schema's shape. */
