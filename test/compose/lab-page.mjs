@@ -18,6 +18,7 @@ const ORDER_SECONDS = 420;
 const MASKS = [
   // Leased subnets follow from the nodes' names: they are the same everywhere.
   [/\d+(\.\d+)? ?(ms|µs)\b/g, '<ms>'],
+  [/\d+\.\d+ s\b/g, '<s>'],
   [/\d+(\.\d+)? [KMG]?bit\/s/g, '<rate>'],
   [/\b(\d+d)?(\d+h)?(\d+m)?\d+s\b|\b(\d+d)?(\d+h)?\d+m\b|\b(\d+d)?\d+h\b/g, '<age>'],
   [/from memory since \S+: .*/g, 'from memory since <time>'],
@@ -64,17 +65,22 @@ export function isAsShown(expected, printed) {
 }
 
 /**
- * Runs every command of a page in `folder`, in one shell; throws where one does not print what is shown. With `record`
- * the parts get what was printed instead.
+ * Runs every command of a page in `folder`, in one shell that has read `shellLines`; throws where one does not print what
+ * is shown. With `record` the parts get what was printed instead. `once` says of which commands the first answer counts.
  */
-export async function runPage(parts, { folder, compose, env, record = false }) {
-  const shell = openShell(folder, compose, env);
+export async function runPage(
+  parts,
+  { folder, compose = [], shellLines = '', env, record = false, once = () => false },
+) {
+  const shell = openShell(folder, `${dockerCompose(compose)}\n${shellLines}`, env);
   try {
     for (const part of parts) {
       if (part.command === undefined) continue;
       if (part.expected.length === 0) {
         const { code, lines } = await shell.run(part.command, ORDER_SECONDS);
         if (code !== 0) throw new Error(`$ ${part.command}: exit code ${code}\n${lines.join('\n')}`);
+      } else if (once(part.command)) {
+        part.expected = await firstAnswer(shell, part, record);
       } else if (record) {
         part.expected = await recorded(shell, part);
       } else {
@@ -84,6 +90,15 @@ export async function runPage(parts, { folder, compose, env, record = false }) {
   } finally {
     await shell.end();
   }
+}
+
+/** Where the page begins with "...", its last line alone is recorded. */
+async function firstAnswer(shell, { command, expected }, record) {
+  const { lines } = await shell.run(command, ORDER_SECONDS);
+  while (lines.at(-1) === '') lines.pop();
+  if (record) return expected[0] === '...' ? ['...', ...lines.slice(-1)] : lines;
+  if (isAsShown(expected, lines)) return expected;
+  throw new Error(`$ ${command}\nshown:\n${expected.join('\n')}\nprinted:\n${lines.join('\n')}`);
 }
 
 async function shownInTime(shell, { command, expected }) {
@@ -121,18 +136,21 @@ function masked(lines) {
   return texts;
 }
 
-/** A bash that runs one command after the other and tells what each printed and how it ended. */
-function openShell(folder, compose, env) {
-  const end = `--end-of-command-${process.pid}--`;
-  const child = spawn('bash', ['--norc'], { cwd: folder, env, stdio: ['pipe', 'pipe', 'pipe'], detached: true });
-  // `docker compose` as it is here; without a terminal, exec takes none either.
-  child.stdin.write(`docker() {
+/** `docker compose` as it is here; without a terminal, exec takes none either. */
+function dockerCompose(compose) {
+  return `docker() {
     if [ "$1" = compose ]; then shift
       if [ "$1" = exec ]; then shift; set -- exec -T "$@"; fi
       ${compose.join(' ')} "$@" < /dev/null
     else command docker "$@"; fi
-  }
-  exec 2>&1\n`);
+  }`;
+}
+
+/** A bash that runs one command after the other and tells what each printed and how it ended. */
+function openShell(folder, firstLines, env) {
+  const end = `--end-of-command-${process.pid}--`;
+  const child = spawn('bash', ['--norc'], { cwd: folder, env, stdio: ['pipe', 'pipe', 'pipe'], detached: true });
+  child.stdin.write(`${firstLines}\nexec 2>&1\n`);
   let lines = [];
   let done = () => undefined;
   const ended = new Promise((resolve) => child.once('close', resolve));
