@@ -1,4 +1,5 @@
 // The recording on the README's first screen is what its commands print: test/readme.mjs types them.
+// Where the page is no longer true: `node test/readme.mjs --record`.
 
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';

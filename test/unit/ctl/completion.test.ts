@@ -66,6 +66,7 @@ while zpty -r shell line; do print -r -- "$line"; done`;
 
 function inShell(shell: Shell, what: string, work: () => void): void {
   const here = isInstalled(shell);
+  // Left out where the shell is not installed; the title says so.
   it.skipIf(!here)(`${shell} ${what}${here ? '' : ` (left out: ${shell} is not installed)`}`, work);
 }
 
