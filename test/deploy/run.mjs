@@ -115,9 +115,9 @@ async function boot(root, newer) {
   return machines;
 }
 
+/** Does it on all machines at once, and tells what each told. */
 async function eachOne(machines, work) {
-  const told = [];
-  for (const vm of machines) told.push(await work(vm));
+  const told = await Promise.all(machines.map(work));
   return told.filter(Boolean).join('; ');
 }
 
@@ -135,7 +135,7 @@ async function refuseWrongSetting({ inside }) {
 }
 
 async function install({ inside }, checkout, args = '') {
-  return lastLine(await inside(`${checkout}/deploy/install.sh ${args} 2>&1`, { limitSeconds: 120 }));
+  return lastLine(await inside(`${checkout}/deploy/install.sh ${args} 2>&1`, { limitSeconds: 240 }));
 }
 
 async function installAgain(vm) {
@@ -273,7 +273,8 @@ async function uninstall({ inside }) {
     'nft list tables | grep gingham || true',
     'ls -d /opt/gingham /etc/gingham /run/gingham /usr/local/bin/gingham /etc/systemd/system/gingham-* 2>/dev/null || true',
     'getent passwd gingham || true',
-    'pgrep -a -f /opt/gingham || true',
+    // Not the shell that asks.
+    'pgrep -a -f /opt/[g]ingham || true',
   ];
   for (const check of checks) {
     const left = (await inside(check)).trim();
