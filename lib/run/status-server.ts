@@ -81,7 +81,7 @@ export async function startStatusServer(
       const action = method === 'POST' ? actions?.[pathname] : undefined;
       const done =
         action === undefined
-          ? respond(pathname, response, source, metrics)
+          ? respond(url, response, source, metrics)
           : act(() => action(new URLSearchParams(query)), response);
       done.catch((error: unknown) => response.destroy(error as Error));
     });

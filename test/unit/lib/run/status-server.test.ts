@@ -7,6 +7,7 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { EVENTS } from '../../../../lib/run/event-ring.ts';
 import { Metrics, type ReadinessCheck, startStatusServer } from '../../../../lib/run/status-server.ts';
 
 let folder: string;
@@ -54,6 +55,15 @@ it('answers on TCP as on the socket', async () => {
   expect((await get('/status')).body).toBe('{"node":"node1"}\n');
   expect((await get('/healthz')).body).toBe('ok\n');
   expect((await get('/nothing')).status).toBe(404);
+});
+
+it('gives the events after the number that was seen', async () => {
+  EVENTS.record('seen', {});
+  EVENTS.record('new', {});
+  const [head = ''] = (await get('/events')).body.split('\n');
+  const { last } = JSON.parse(head) as { readonly last: number };
+  const lines = (await get(`/events?since=${last - 1}`)).body.trim().split('\n');
+  expect(lines.slice(1).map((line) => (JSON.parse(line) as { readonly kind: string }).kind)).toEqual(['new']);
 });
 
 it('exports metrics under the daemon prefix', async () => {
