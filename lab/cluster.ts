@@ -9,6 +9,7 @@ import { pause, systemClock } from '../lib/run/clock.ts';
 import { EXIT, ExitError } from '../lib/run/exit.ts';
 import { makeCables } from './cables.ts';
 import { etcdHealthy, startEtcd, writeNetworkConfig } from './etcd.ts';
+import { impairTopology } from './impairments.ts';
 import { endNamespaceProcesses } from './lab-process.ts';
 import { launchNodes } from './launch.ts';
 import { existingNamespaces, makeNamespaces, removeNamespaces } from './namespaces.ts';
@@ -171,6 +172,7 @@ async function makeLab(topology: Topology, progress: Progress, signal: AbortSign
   await writeLabRecord(lab, recordOf(topology, 'making'));
   await makeNamespaces(topology, signal);
   await makeCables(topology, signal);
+  await impairTopology(topology, signal);
   return topology;
 }
 

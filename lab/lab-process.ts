@@ -48,8 +48,13 @@ export function startProcess(place: ProcessPlace, argv: readonly string[], env: 
   const identity = child.pid === undefined ? undefined : identifyProcess(child.pid);
   if (identity === undefined)
     throw new ExitError(EXIT.environment, `lab: cannot start ${place.title}: ${argv.join(' ')}`);
-  writeFileSync(recordPath(place), JSON.stringify(identity));
+  recordProcess(place, identity);
   return identity;
+}
+
+/** Notes that this is the place's process: it was started here, or by a container engine. */
+export function recordProcess(place: ProcessPlace, identity: ProcessIdentity): void {
+  writeFileSync(recordPath(place), JSON.stringify(identity));
 }
 
 /** The place's process; `undefined` where none was started or it has ended. */

@@ -14,6 +14,7 @@ import { findProcess } from './node-daemons.ts';
 import {
   BACKEND,
   COUNT,
+  DRIVER,
   LAB_NAME,
   type LabOptions,
   MODE,
@@ -25,15 +26,15 @@ import {
   SIGNAL,
 } from './options.ts';
 import { addResultCommands } from './result-commands.ts';
-import { listScenarios, runScenarios } from './run/run-command.ts';
+import { type DriverName, listScenarios, runScenarios } from './run/run-command.ts';
 import { optionsOf, readTopology, topologySource } from './topology-spec.ts';
 import { namesIn, shippedFolder, type YamlSource } from './yaml-file.ts';
 
 /** Scenarios have a lab of their own, so that the one that stands is left alone. */
-const RUN_LAB = 'run';
+const RUN_LABS = { netns: 'run', compose: 'compose' } as const;
 const TOOLS = ['ip', 'etcd', 'ping', 'sh'];
 /** What steps of scenarios need beyond that. */
-const RUN_TOOLS = [...TOOLS, 'nft', 'tc', 'etcdctl'];
+const RUN_TOOLS = { netns: [...TOOLS, 'nft', 'tc', 'etcdctl'], compose: ['ip', 'nft', 'nsenter', 'docker'] } as const;
 
 const HELP = `
 Places: node1 (a node's namespace), node1/pod (its pod's), router, etcd. Processes: node1/flanneld, node1/bgpd,
@@ -44,6 +45,7 @@ readable; 4 this machine cannot run it, or there is no such lab; 5 another comma
 options, or its names are taken; 130 interrupted. exec gives the command's own exit code.`;
 
 interface RunFlags {
+  readonly driver: string;
   readonly all?: boolean;
   readonly runs: string;
   readonly seed: string;
@@ -80,7 +82,7 @@ async function main(argv: readonly string[]): Promise<number> {
   addLifeCommands(program, named, finish);
   addLookCommands(program, named, finish);
   addProcessCommands(program, named, finish);
-  addRunCommands(program, () => (name === LAB_NAME.default ? RUN_LAB : named()), finish);
+  addRunCommands(program, (driver) => (name === LAB_NAME.default ? RUN_LABS[driver] : named()), finish);
   addResultCommands(program, finish);
   const nameHelp = `${LAB_NAME.help} [${LAB_NAME.accepts}; default ${LAB_NAME.default}]`;
   everywhereOption(program, '--name <name>', 'name', nameHelp, (value) => {
@@ -180,11 +182,12 @@ function topologyFlag(nameOrPath: string, given: Partial<LabOptions>): YamlSourc
   throw new ExitError(EXIT.usage, `lab: --topology says ${other} itself: give one or the other`);
 }
 
-function addRunCommands(program: Command, named: Named, finish: Finish): void {
+function addRunCommands(program: Command, named: (driver: DriverName) => string, finish: Finish): void {
   program
     .command('run [scenario...]')
     .description('break a cluster on purpose and see it converge; a file, or a name that "scenarios" lists')
-    .option('--all', 'every shipped scenario')
+    .option('--all', 'every shipped scenario that the driver can do')
+    .option('--driver <name>', `${DRIVER.help} [${DRIVER.accepts}]`, DRIVER.default)
     .option('--runs <number>', `${RUNS.help} [${RUNS.accepts}]`, RUNS.default)
     .option('--seed <number>', `${SEED.help} [${SEED.accepts}]`, SEED.default)
     .option('--json', 'figures as JSON on standard output')
@@ -192,9 +195,10 @@ function addRunCommands(program: Command, named: Named, finish: Finish): void {
     .action((names: readonly string[], flags: RunFlags) => {
       const runs = optionValue('--runs', RUNS, flags.runs);
       const seed = optionValue('--seed', SEED, flags.seed);
-      checkMachine(RUN_TOOLS);
+      const driver = optionValue('--driver', DRIVER, flags.driver);
+      checkMachine(RUN_TOOLS[driver], driver === 'netns' ? 'lab' : 'compose');
       const { all = false, json = false, output } = flags;
-      return finish(runScenarios(named(), { names, all, runs, seed, json, output }));
+      return finish(runScenarios(named(driver), { driver, names, all, runs, seed, json, output }));
     });
   program
     .command('scenarios')
@@ -217,11 +221,14 @@ function upOptions(flags: UpFlags): Partial<LabOptions> {
 }
 
 /** Throws `ExitError` (environment) where this machine lacks what a lab needs. */
-function checkMachine(tools: readonly string[] = TOOLS): void {
+function checkMachine(tools: readonly string[] = TOOLS, purpose = 'lab'): void {
   if (process.platform !== 'linux') throw new ExitError(EXIT.environment, 'lab: network namespaces need Linux');
   if (process.getuid?.() !== 0) throw new ExitError(EXIT.environment, 'lab: network namespaces need root: use sudo');
   const folders = (process.env['PATH'] ?? '').split(delimiter);
   const missing = tools.filter((tool) => !folders.some((folder) => existsSync(join(folder, tool))));
   if (missing.length === 0) return;
-  throw new ExitError(EXIT.environment, `lab: missing: ${missing.join(', ')}. "node setup.mjs lab" installs them`);
+  throw new ExitError(
+    EXIT.environment,
+    `lab: missing: ${missing.join(', ')}. "node setup.mjs ${purpose}" installs them`,
+  );
 }

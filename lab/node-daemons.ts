@@ -38,30 +38,38 @@ export function daemonArgv(topology: Topology, node: NodeMachine, daemon: Daemon
     ...['--status-address', '0.0.0.0'],
   ];
   const etcd = ['--etcd-endpoints', etcdEndpoint(topology)];
-  const { bfd, timers } = topology.spec;
   const own: Record<DaemonName, readonly string[]> = {
     flanneld: [
       ...[...etcd, '--etcd-prefix', ETCD_PREFIX],
       '--ip-masq',
-      ...(node.backend === 'vxlan-user' ? ['--vxlan-user'] : []),
       ...(isCabled(node) ? ['--iface', node.link.device] : []),
-      ...flag('subnet-lease-ttl-seconds', timers['lease-ttl'], 1_000),
     ],
-    bgpd: [
-      ...etcd,
-      ...(bfd ? [] : ['--bfd=false']),
-      ...(node.isReflector ? ['--reflector'] : []),
-      ...flag('bfd-interval-milliseconds', timers['bfd-interval'], 1),
-      ...flag('bfd-multiplier', timers['bfd-multiplier'], 1),
-      ...flag('hold-time-seconds', timers.hold, 1_000),
-      ...(offersServices(topology, node) ? ['--config', peeringFile(topology, node)] : []),
-    ],
-    felix: [
-      ...['--feed', topology.options.mode === 'routed' ? 'bgpd,flanneld:network' : 'flanneld'],
-      ...flag('resync-interval-seconds', timers['felix-resync'], 1_000),
-    ],
+    bgpd: [...etcd, ...(offersServices(topology, node) ? ['--config', peeringFile(topology, node)] : [])],
+    felix: ['--feed', topology.options.mode === 'routed' ? 'bgpd,flanneld:network' : 'flanneld'],
   };
-  return [process.execPath, mainPath(daemon), ...common, ...own[daemon]];
+  const set = Object.entries(topologySettings(topology, node)[daemon]).map(([name, value]) => `--${name}=${value}`);
+  return [process.execPath, mainPath(daemon), ...common, ...own[daemon], ...set];
+}
+
+/** What the topology says of a node's daemons, as flags without their dashes. */
+export function topologySettings(
+  { spec: { bfd, timers } }: Topology,
+  node: NodeMachine,
+): Record<DaemonName, Readonly<Record<string, string>>> {
+  return {
+    flanneld: {
+      ...(node.backend === 'vxlan-user' && { 'vxlan-user': 'true' }),
+      ...setting('subnet-lease-ttl-seconds', timers['lease-ttl'], 1_000),
+    },
+    bgpd: {
+      ...(!bfd && { bfd: 'false' }),
+      ...(node.isReflector && { reflector: 'true' }),
+      ...setting('bfd-interval-milliseconds', timers['bfd-interval'], 1),
+      ...setting('bfd-multiplier', timers['bfd-multiplier'], 1),
+      ...setting('hold-time-seconds', timers.hold, 1_000),
+    },
+    felix: setting('resync-interval-seconds', timers['felix-resync'], 1_000),
+  };
 }
 
 /** The file in which a node's bgpd finds the routes of services. */
@@ -74,8 +82,8 @@ export function offersServices({ spec }: Topology, node: NodeMachine): boolean {
   return Object.values(spec.services).some(({ nodes }) => nodes.includes(node.name));
 }
 
-function flag(name: string, value: number | undefined, unit: number): readonly string[] {
-  return value === undefined ? [] : [`--${name}`, String(Math.round(value / unit))];
+function setting(name: string, value: number | undefined, unit: number): Readonly<Record<string, string>> {
+  return value === undefined ? {} : { [name]: String(Math.round(value / unit)) };
 }
 
 /** The environment of the lab's processes: this one's without variables of the daemons. */

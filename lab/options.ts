@@ -33,6 +33,11 @@ export const MODE = choice(
 export const COUNT = integer(1, 1, 1_000, 'packets', 'packets for each pair');
 export const RUNS = integer(1, 1, 1_000, 'runs', 'how often each scenario is run');
 export const SEED = integer(1, 0, 2 ** 31, '', 'what moments and losses are drawn from; the same again gives the same');
+export const DRIVER = choice(
+  ['netns', 'compose'],
+  'netns',
+  'what clusters are made of: namespaces of this machine, or the containers of docker-compose.yml',
+);
 export const LAB_NAME: Setting<string> = {
   help: 'a lab of another name stands beside the default one',
   accepts: 'a lower-case letter, then up to 15 lower-case letters or digits',

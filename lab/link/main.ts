@@ -2,8 +2,8 @@
 //
 //   interface --egress hook: fwd--> TAP --> this process, held or lost --> AF_PACKET with a mark --> interface --> wire
 //
-// Arguments: device, delay in ms, loss in percent, seed. Prints "ready"; ends with its input, and takes its rules with it.
-// Delays are right to about a millisecond.
+// Arguments: device, delay in ms, loss in percent, seed. Prints "ready"; ends with its input, or with "stay" for a fifth
+// argument only when it is killed. Its rules are taken away by whoever started it, or go with the namespace. Delays are right to about a millisecond.
 
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -22,7 +22,7 @@ const BATCH = 64;
 const IDLE_MS = 100;
 
 await runMain(async () => {
-  const [device = '', delay = '0', loss = '0', seed = '1'] = process.argv.slice(2);
+  const [device = '', delay = '0', loss = '0', seed = '1', life] = process.argv.slice(2);
   const tapName = linkTap(device);
   const tap = opened(`TAP ${tapName}`, openOffloadedTun('tap', tapName, { opening: 'make', isMultiQueue: false }));
   execFileSync('ip', ['link', 'set', tapName, 'up']);
@@ -32,11 +32,11 @@ await runMain(async () => {
   process.stdout.write('ready\n');
   // A link that waits for the CPU would be a worse one than was asked for; without the right it has to do.
   makeThreadRealTime();
-  relay(tap, out, new DelayLine(Number(delay), Number(loss), Number(seed)));
+  relay(tap, out, new DelayLine(Number(delay), Number(loss), Number(seed)), life === 'stay');
 });
 
-/** Runs until the input has ended: the lab closed it, or is gone. */
-function relay(tap: number, out: number, line: DelayLine<Uint8Array>): void {
+/** Runs until the input has ended, for the lab closed it or is gone; `stays`: for ever. */
+function relay(tap: number, out: number, line: DelayLine<Uint8Array>, stays: boolean): void {
   const frame = new Uint8Array(FRAME_MAX);
   const frameAt = addressOf(frame);
   const entries = new Uint8Array(2 * POLLFD.length);
@@ -47,7 +47,7 @@ function relay(tap: number, out: number, line: DelayLine<Uint8Array>): void {
   }
   const entriesAt = addressOf(entries);
   for (;;) {
-    pollAt(entriesAt, 2, Math.ceil(line.waitMs(performance.now()) ?? IDLE_MS));
+    pollAt(entriesAt, stays ? 1 : 2, Math.ceil(line.waitMs(performance.now()) ?? IDLE_MS));
     if (view.getInt16(POLLFD.length + POLLFD.revents, true) !== 0) return;
     for (let i = 0; i < BATCH; i++) {
       const length = readAt(tap, frameAt, FRAME_MAX);

@@ -6,6 +6,8 @@
 import type { ChildProcess } from 'node:child_process';
 import type { DaemonAnswer, DaemonName } from '../../ctl/daemon-http.ts';
 import type { Address } from '../../lib/net/address.ts';
+import type { ImpairedBy } from '../link/impair-end.ts';
+import type { LinkEnd } from '../link-ends.ts';
 import type { TopologyPicture } from '../results/results-schema.ts';
 
 /** A node of the cluster as scenarios see it. */
@@ -20,11 +22,6 @@ export interface ClusterNode {
   readonly tunnelDevice: string | undefined;
 }
 
-export interface LinkEnd {
-  readonly place: string;
-  readonly device: string;
-}
-
 /** What is known of a cluster without asking it. */
 export interface ClusterFacts {
   readonly driver: 'netns' | 'compose';
@@ -36,6 +33,8 @@ export interface ClusterFacts {
   readonly etcdMembers: readonly string[];
   /** The interfaces of each link, by its name. */
   readonly linkEnds: ReadonlyMap<string, readonly LinkEnd[]>;
+  /** By what the links are impaired that the topology impairs. */
+  readonly impairment: ImpairedBy;
   /** Where each member keeps its data, as seen in its place. */
   readonly etcdDataFolders: readonly string[];
   /** etcd's client endpoints as nodes use them. */

@@ -1,20 +1,18 @@
-// Gives links delay, loss and a rate: by the kernel's netem and tbf, or where it has no netem by the lab's own link.
+// Gives links delay, loss and a rate for the length of a scenario's steps; see impair-end.ts for by what.
 //
-// Which of the two is tried once and told in the results: their delays differ in how exact they are. The rate is tbf's
-// in either case, and stands in the way of what the lab's own link sends as well.
+// A process of the lab's own link ends with its input, so that none outlives the run.
 
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { noLinkRules } from '../link/link-rules.ts';
-import type { ScenarioResult } from '../results/results-schema.ts';
+import { type EndTools, type ImpairedBy, impairEnd, mendEnd } from '../link/impair-end.ts';
 import type { Impairment } from '../topology-spec.ts';
-import type { ClusterDriver, LinkEnd } from './cluster-driver.ts';
+import type { ClusterDriver } from './cluster-driver.ts';
 
 export class LinkImpairer {
   readonly #driver: ClusterDriver;
   readonly #seed: number;
   readonly #links = new Map<string, readonly ChildProcess[]>();
-  #used: ScenarioResult['impairment'] = 'none';
+  #used: ImpairedBy = 'none';
 
   constructor(driver: ClusterDriver, seed: number) {
     this.#driver = driver;
@@ -22,22 +20,21 @@ export class LinkImpairer {
   }
 
   /** By what links were impaired so far. */
-  get used(): ScenarioResult['impairment'] {
+  get used(): ImpairedBy {
     return this.#used;
   }
 
   /** Impairs both directions; replaces what the link had. */
   async impair(link: string, impairment: Impairment): Promise<void> {
     await this.unimpair(link);
-    const { delay = 0, loss = 0, rate } = impairment;
-    const ends = this.#driver.facts.linkEnds.get(link) ?? [];
     const processes: ChildProcess[] = [];
     this.#links.set(link, processes);
-    for (const [at, end] of ends.entries()) {
-      if (rate !== undefined) await this.#tc(end, ['tbf', 'rate', `${rate}mbit`, 'burst', '64kb', 'latency', '50ms']);
-      if (delay === 0 && loss === 0) continue;
-      if (rate === undefined && (await this.#netem(end, delay, loss))) continue;
-      processes.push(await this.#ownLink(end, delay, loss, this.#seed + at));
+    for (const [at, { place, device }] of this.#endsOf(link).entries()) {
+      const used = await impairEnd(device, impairment, this.#seed + at, {
+        run: this.#runIn(place),
+        startLink: async (args) => void processes.push(await this.#ownLink(place, args)),
+      });
+      if (used !== 'none') this.#used = used;
     }
   }
 
@@ -45,11 +42,7 @@ export class LinkImpairer {
     const processes = this.#links.get(link);
     if (processes === undefined) return;
     this.#links.delete(link);
-    for (const { place, device } of this.#driver.facts.linkEnds.get(link) ?? []) {
-      await this.#driver.run(place, ['nft', '-f', '-'], noLinkRules(device));
-      // Without a qdisc of ours there is nothing to delete.
-      await this.#driver.run(place, ['tc', 'qdisc', 'del', 'dev', device, 'root']).catch(() => undefined);
-    }
+    for (const { place, device } of this.#endsOf(link)) await mendEnd(device, this.#runIn(place));
     for (const process of processes) process.stdin?.end();
     const living = processes.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null);
     await Promise.all(living.map((process) => once(process, 'exit')));
@@ -59,35 +52,27 @@ export class LinkImpairer {
     for (const link of [...this.#links.keys()]) await this.unimpair(link);
   }
 
-  async #netem(end: LinkEnd, delay: number, loss: number): Promise<boolean> {
-    if (this.#used === 'lab-link') return false;
-    const words = ['netem', 'delay', `${delay}ms`, 'loss', `${loss}%`];
-    const done = await this.#tc(end, words).then(
-      () => true,
-      () => false,
-    );
-    if (done) this.#used = 'netem';
-    return done;
+  #endsOf(link: string) {
+    return this.#driver.facts.linkEnds.get(link) ?? [];
   }
 
-  async #ownLink({ place, device }: LinkEnd, delay: number, loss: number, seed: number): Promise<ChildProcess> {
-    this.#used = 'lab-link';
+  #runIn(place: string): EndTools['run'] {
+    return (argv, input) => this.#driver.run(place, argv, input);
+  }
+
+  async #ownLink(place: string, args: readonly string[]): Promise<ChildProcess> {
     const { nodeBinary, programFolder } = this.#driver.facts;
     const program = `${programFolder}/lab/link/main.js`;
-    const child = this.#driver.spawn(place, [nodeBinary, program, device, String(delay), String(loss), String(seed)]);
+    const child = this.#driver.spawn(place, [nodeBinary, program, ...args]);
     let said = '';
     child.stderr?.on('data', (bytes) => {
       said += String(bytes);
     });
     const ready = new Promise<void>((resolve, reject) => {
       child.stdout?.once('data', () => resolve());
-      child.once('exit', (code) => reject(new Error(`the link on ${place} ${device} ended with ${code}: ${said}`)));
+      child.once('exit', (code) => reject(new Error(`the link on ${place} ${args[0]} ended with ${code}: ${said}`)));
     });
     await ready;
     return child;
-  }
-
-  #tc({ place, device }: LinkEnd, words: readonly string[]): Promise<string> {
-    return this.#driver.run(place, ['tc', 'qdisc', 'replace', 'dev', device, 'root', ...words]);
   }
 }

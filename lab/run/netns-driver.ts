@@ -12,8 +12,10 @@ import { EXIT, ExitError } from '../../lib/run/exit.ts';
 import { podAddress } from '../../lib/subnet-env.ts';
 import { plugCable, routeUnderlay } from '../cables.ts';
 import { etcdDataFolder, etcdPlace } from '../etcd.ts';
+import { topologyImpairedBy } from '../impairments.ts';
 import { ended, livingProcess, logPath } from '../lab-process.ts';
 import { readSubnet, startPlace } from '../launch.ts';
+import { linkEndsOf } from '../link-ends.ts';
 import { batch, inNamespace, ipIn } from '../namespaces.ts';
 import { daemonsOf, findPlace, findProcess } from '../node-daemons.ts';
 import { observe, whatIsMissing } from '../observe.ts';
@@ -45,6 +47,7 @@ export class NetnsDriver implements ClusterDriver, ClusterLogs {
       nodeBinary: process.execPath,
       etcdMembers: topology.etcdMembers.map(({ name }) => name),
       linkEnds: linkEndsOf(topology),
+      impairment: topologyImpairedBy(topology),
       etcdDataFolders: topology.etcdMembers.map((member) => etcdDataFolder(etcdPlace(topology, member))),
       etcdEndpoints: topology.etcdMembers.map(({ link }) => `http://${link.address}:2379`),
       clockErrorMs: 0,
@@ -130,7 +133,7 @@ export class NetnsDriver implements ClusterDriver, ClusterLogs {
   async errorsSince(marks: ReadonlyMap<string, number>): Promise<readonly string[]> {
     const found = [...marks].map(async ([name, mark]) => {
       const text = await readFrom(logPath(findProcess(this.#topology, name)), mark);
-      return text.split('\n').flatMap((line) => errorOf(name, line));
+      return text.split('\n').flatMap((line) => errorOf(name, printed(line)));
     });
     return (await Promise.all(found)).flat();
   }
@@ -176,22 +179,6 @@ export function pictureOf({ spec, networks, nodes, routers, etcdMembers, cables 
   };
 }
 
-function linkEndsOf({ nodes, etcdMembers, networks, cables }: Topology): ClusterFacts['linkEnds'] {
-  const attached = [...nodes, ...etcdMembers].flatMap(({ name, link }) => {
-    const at = networks.find((network) => network === link.network)?.at;
-    if (at === undefined) return [];
-    const ends = [
-      { place: name, device: link.device },
-      { place: at, device: name },
-    ];
-    return [[name, ends] as const];
-  });
-  const between = cables.map(({ name, ends }) => {
-    return [name, ends.map(({ machine, device }) => ({ place: machine, device }))] as const;
-  });
-  return new Map([...attached, ...between]);
-}
-
 function shown({ delay, loss, rate }: Impairment = {}) {
   return {
     ...(delay !== undefined && { delayMs: delay }),
@@ -209,6 +196,16 @@ async function readFrom(path: string, start: number): Promise<string> {
     return buffer.toString('utf8', 0, bytesRead);
   } finally {
     await file.close();
+  }
+}
+
+/** What the process printed: a container engine wraps each line. */
+function printed(line: string): string {
+  if (!line.startsWith('{"log":')) return line;
+  try {
+    return (JSON.parse(line) as { readonly log: string }).log;
+  } catch {
+    return line;
   }
 }
 

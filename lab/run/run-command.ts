@@ -7,6 +7,8 @@ import { writeFile } from 'node:fs/promises';
 import { renderTable } from '../../ctl/table.ts';
 import { EXIT, ExitError } from '../../lib/run/exit.ts';
 import { bringUp, tearDown } from '../cluster.ts';
+import { makeComposeCluster, removeComposeCluster } from '../compose/compose-cluster.ts';
+import { composeRefusal } from '../compose/compose-limits.ts';
 import { resultPage } from '../page/result-page.ts';
 import { type Progress, seconds, showProgress } from '../progress.ts';
 import { pagePath } from '../result-commands.ts';
@@ -21,7 +23,11 @@ import { type ClusterMaker, runSuite } from './suite.ts';
 
 const EXIT_INTERRUPTED = 130;
 
+export type DriverName = 'netns' | 'compose';
+
 export interface RunRequest {
+  /** What the clusters are made of: namespaces, or the containers of docker-compose.yml. */
+  readonly driver: DriverName;
   readonly names: readonly string[];
   readonly all: boolean;
   readonly runs: number;
@@ -44,10 +50,7 @@ export function listScenarios(json: boolean): number {
 
 /** `run`: 0 when every expectation of every run was fulfilled, else 1. Scenarios and topologies are read first. */
 export async function runScenarios(lab: string, request: RunRequest): Promise<number> {
-  const names = request.all ? namesIn(shippedFolder('scenarios')) : request.names;
-  if (names.length === 0) throw new ExitError(EXIT.usage, 'lab: run takes names of scenarios, or --all');
-  const scenarios = names.map((name) => readScenario(scenarioSource(name)));
-  for (const { topology } of scenarios) readTopology(topologySource(topology));
+  const scenarios = wantedScenarios(request);
   return withLabLock(lab, 'run', async () => {
     const progress = showProgress();
     const interrupted = new AbortController();
@@ -72,7 +75,7 @@ export async function runScenarios(lab: string, request: RunRequest): Promise<nu
 async function runAll(
   lab: string,
   scenarios: readonly Scenario[],
-  { runs, seed }: RunRequest,
+  { driver, runs, seed }: RunRequest,
   progress: Progress,
   signal: AbortSignal,
 ): Promise<Results> {
@@ -83,7 +86,36 @@ async function runAll(
     done: (result: ScenarioResult) =>
       progress.step(`${result.scenario}: ${result.passed ? 'as expected' : 'NOT as expected'}`),
   };
-  return runSuite(scenarios, netnsMaker(lab, progress), options);
+  return runSuite(scenarios, (driver === 'netns' ? netnsMaker : composeMaker)(lab, progress), options);
+}
+
+/**
+ * What is asked for, read and found possible with this driver. Throws `ExitError` for the first that is not; of `--all`
+ * those are left out, and named on standard error.
+ */
+function wantedScenarios({ names, all, driver }: RunRequest): readonly Scenario[] {
+  const asked = all ? namesIn(shippedFolder('scenarios')) : names;
+  if (asked.length === 0) throw new ExitError(EXIT.usage, 'lab: run takes names of scenarios, or --all');
+  return asked.flatMap((name) => {
+    const scenario = readScenario(scenarioSource(name));
+    const spec = readTopology(topologySource(scenario.topology));
+    const refusal = driver === 'compose' ? composeRefusal(scenario, spec) : undefined;
+    if (refusal === undefined) return [scenario];
+    if (!all) throw new ExitError(EXIT.usage, `lab: ${scenario.name}: ${refusal}`);
+    process.stderr.write(`left out: ${scenario.name}: ${refusal}\n`);
+    return [];
+  });
+}
+
+/** Containers of docker-compose.yml, as one project of this name. */
+function composeMaker(lab: string, progress: Progress): ClusterMaker {
+  return {
+    async make(topology, signal) {
+      await removeComposeCluster(lab);
+      return makeComposeCluster(lab, topologySource(topology), progress, signal);
+    },
+    remove: () => removeComposeCluster(lab),
+  };
 }
 
 /** Clusters in network namespaces, one after the other under one name. */

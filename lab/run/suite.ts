@@ -93,7 +93,7 @@ async function runRepeatedly(scenario: Scenario, host: ClusterHost, options: Sui
       signal.throwIfAborted();
       runs.push(failedRun(run, seed, errorText(error)));
     }
-    if (impairer.used !== 'none') impairment = impairer.used;
+    impairment = impairer.used === 'none' ? facts.impairment : impairer.used;
   }
   if (facts === undefined) throw new RangeError('a suite has at least one run');
   return {
