@@ -13,14 +13,16 @@ import type { NodeMachine, Topology } from '../topology.ts';
 export const SWITCH = 'lab-switch';
 /** Where a container finds the routes of services. */
 const PEERING_PATH = '/etc/gingham/bgpd.yaml';
-const BASE = { healthcheck: { disable: true }, logging: { driver: 'json-file' }, restart: 'no' };
+/** As good as none: compose 1 refuses to switch off a check of which the first file says more than the command. */
+const NO_HEALTHCHECK = { test: ['CMD', 'true'], interval: '24h' };
+const BASE = { healthcheck: NO_HEALTHCHECK, logging: { driver: 'json-file' }, restart: 'no' };
 
 /** The second file's content: JSON, which is YAML. */
 export function composeOverride(topology: Topology): string {
   const daemons = topology.nodes.flatMap((node) =>
     DAEMONS.map((daemon) => [`${node.name}-${daemon}`, daemonService(topology, node, daemon)] as const),
   );
-  const nodes = topology.nodes.map(({ name }) => [name, { healthcheck: { disable: true } }] as const);
+  const nodes = topology.nodes.map(({ name }) => [name, { healthcheck: NO_HEALTHCHECK }] as const);
   const plug = { image: 'gingham:local', command: ['sleep', 'infinity'], init: true, cap_drop: ['ALL'] };
   const services = { ...Object.fromEntries([...daemons, ...nodes]), [SWITCH]: { ...plug, network_mode: 'host' } };
   return `${JSON.stringify({ services })}\n`;

@@ -7,7 +7,8 @@ import type { ExpectationResult, RunResult } from '../results/results-schema.ts'
 
 const LIMIT = /^(loss|converged|tcp gap)(?: on (\S+ > \S+))? <= (\d+(?:\.\d+)?) ?(ms|s)$/;
 const NO_LOSS = /^no loss(?: on (\S+ > \S+))?$/;
-const DETECTED = /^detected by ([a-z-]+)$/;
+const SOME_LOSS = /^some loss on (\S+ > \S+)$/;
+const DETECTED = /^detected by ([a-z-]+)(?: or ([a-z-]+))?$/;
 const PATH = /^path of (\S+ > \S+) changes$/;
 const ABSENT = {
   'no flap': 'flap',
@@ -16,18 +17,19 @@ const ABSENT = {
   'no reordering': 'order',
 } as const;
 export const EXPECTATION_ACCEPTS =
-  'takes "loss <= 200 ms", "loss on node1 > web <= 1 s", "no loss", "converged <= 1 s", "tcp gap <= 1 s", "no flap", ' +
+  'takes "loss <= 200 ms", "loss on node1 > web <= 1 s", "no loss", "some loss on node1 > web", "converged <= 1 s", "tcp gap <= 1 s", "no flap", ' +
   '"no log at error", "no duplicates", "no reordering", "detected by bfd-down" or "path of node1 > web changes"';
 
 type Limited = 'loss' | 'converged' | 'tcp gap';
 
 export interface Expectation {
   readonly text: string;
-  readonly kind: Limited | 'detected' | 'path' | (typeof ABSENT)[keyof typeof ABSENT];
+  readonly kind: Limited | 'some loss' | 'detected' | 'path' | (typeof ABSENT)[keyof typeof ABSENT];
   /** Absent: all full-rate flows. */
   readonly flow: string | undefined;
   readonly limitMs: number | undefined;
-  readonly word: string | undefined;
+  /** Any of them. */
+  readonly words: readonly string[];
 }
 
 /** What a run showed, as far as expectations look at it. */
@@ -39,15 +41,17 @@ export interface Shown extends Pick<RunResult, 'convergedMs' | 'flows' | 'tcp' |
 
 /** Reads one sentence; a text says what is accepted. */
 export function parseExpectation(text: string): Expectation | string {
-  const base = { text, flow: undefined, limitMs: undefined, word: undefined };
+  const base = { text, flow: undefined, limitMs: undefined, words: [] };
   const [, limited, flow, number, unit] = LIMIT.exec(text) ?? [];
   if (limited !== undefined && (flow === undefined || limited !== 'converged')) {
     return { ...base, kind: limited as Limited, flow, limitMs: Number(number) * (unit === 's' ? 1_000 : 1) };
   }
   const noLoss = NO_LOSS.exec(text);
   if (noLoss !== null) return { ...base, kind: 'loss', flow: noLoss[1], limitMs: 0 };
-  const detected = DETECTED.exec(text)?.[1];
-  if (detected !== undefined) return { ...base, kind: 'detected', word: detected };
+  const someLoss = SOME_LOSS.exec(text)?.[1];
+  if (someLoss !== undefined) return { ...base, kind: 'some loss', flow: someLoss };
+  const [, ...detected] = DETECTED.exec(text) ?? [];
+  if (detected.length > 0) return { ...base, kind: 'detected', words: detected.filter(Boolean) };
   const path = PATH.exec(text)?.[1];
   if (path !== undefined) return { ...base, kind: 'path', flow: path };
   const absent = Object.entries(ABSENT).find(([sentence]) => sentence === text)?.[1];
@@ -62,7 +66,7 @@ export function judge(expectation: Expectation, shown: Shown): ExpectationResult
 
 type Verdict = Omit<ExpectationResult, 'text'>;
 
-function verdict({ kind, flow: named, limitMs = 0, word }: Expectation, shown: Shown): Verdict {
+function verdict({ kind, flow: named, limitMs = 0, words }: Expectation, shown: Shown): Verdict {
   const isMeant = ({ from, to }: { readonly from: string; readonly to: string }): boolean =>
     named === undefined || `${from} > ${to}` === named;
   const flows = shown.flows.filter((flow) => flow.kind === 'full' && isMeant(flow));
@@ -78,6 +82,10 @@ function verdict({ kind, flow: named, limitMs = 0, word }: Expectation, shown: S
         measured,
       };
     }
+    case 'some loss': {
+      const lost = flows.reduce((sum, flow) => sum + flow.lost, 0);
+      return { passed: lost > 0, measured: `${lost} packets` };
+    }
     case 'converged': {
       const { convergedMs } = shown;
       if (convergedMs === null) return { passed: false, measured: 'not before it was mended' };
@@ -91,7 +99,7 @@ function verdict({ kind, flow: named, limitMs = 0, word }: Expectation, shown: S
     }
     case 'detected': {
       const by = shown.stages.detectedBy;
-      return { passed: by === word, measured: by ?? 'nothing' };
+      return { passed: by !== null && words.includes(by), measured: by ?? 'nothing' };
     }
     case 'path': {
       const count = flows.reduce((sum, flow) => sum + flow.pathChanges.length, 0);

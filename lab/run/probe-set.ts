@@ -98,7 +98,11 @@ function startProbe(driver: ClusterDriver, node: string, order: ProbeOrder): Pro
   child.stdin?.on('error', () => undefined);
   const ended = new Promise<never>((_, reject) => {
     child.once('error', reject);
-    child.once('exit', () => reject(new ExitError(EXIT.internal, `lab: the probe in ${node} ended: ${said.trim()}`)));
+    // Not 'exit', which may come before the last that it wrote, and that is its report.
+    child.once('close', (code, signal) => {
+      const why = said.trim() || `${signal ?? `exit code ${code}`}`;
+      reject(new ExitError(EXIT.internal, `lab: the probe in ${node} ended: ${why}`));
+    });
   });
   let ready: () => void = () => undefined;
   let reported: (report: ProbeReport) => void = () => undefined;

@@ -9,16 +9,18 @@ import { EXIT, ExitError } from '../../lib/run/exit.ts';
 import { bringUp, tearDown } from '../cluster.ts';
 import { makeComposeCluster, removeComposeCluster } from '../compose/compose-cluster.ts';
 import { composeRefusal } from '../compose/compose-limits.ts';
+import { impairedLinks } from '../link-ends.ts';
 import { resultPage } from '../page/result-page.ts';
 import { type Progress, seconds, showProgress } from '../progress.ts';
 import { pagePath } from '../result-commands.ts';
 import type { Results, RunResult, ScenarioResult } from '../results/results-schema.ts';
 import { shortSummary } from '../results/summary.ts';
 import { withLabLock } from '../state.ts';
+import { buildTopology, type Topology } from '../topology.ts';
 import { optionsOf, readTopology, topologySource } from '../topology-spec.ts';
 import { namesIn, shippedFolder } from '../yaml-file.ts';
 import { NetnsDriver } from './netns-driver.ts';
-import { readScenario, type Scenario, scenarioSource } from './scenario-spec.ts';
+import { type ActionArguments, readScenario, type Scenario, scenarioSource } from './scenario-spec.ts';
 import { type ClusterMaker, runSuite } from './suite.ts';
 
 const EXIT_INTERRUPTED = 130;
@@ -98,13 +100,25 @@ function wantedScenarios({ names, all, driver }: RunRequest): readonly Scenario[
   if (asked.length === 0) throw new ExitError(EXIT.usage, 'lab: run takes names of scenarios, or --all');
   return asked.flatMap((name) => {
     const scenario = readScenario(scenarioSource(name));
-    const spec = readTopology(topologySource(scenario.topology));
-    const refusal = driver === 'compose' ? composeRefusal(scenario, spec) : undefined;
+    const source = topologySource(scenario.topology);
+    const spec = readTopology(source);
+    const topology = buildTopology(scenario.name, optionsOf(spec), source);
+    const refusal = driver === 'compose' ? composeRefusal(scenario, spec) : impairedTwice(scenario, topology);
     if (refusal === undefined) return [scenario];
     if (!all) throw new ExitError(EXIT.usage, `lab: ${scenario.name}: ${refusal}`);
     process.stderr.write(`left out: ${scenario.name}: ${refusal}\n`);
     return [];
   });
+}
+
+/** A link has one impairment at a time, and the topology's stays. */
+function impairedTwice({ steps }: Scenario, topology: Topology): string | undefined {
+  const impaired = impairedLinks(topology);
+  const links = steps.flatMap(({ name, argument }) =>
+    name === 'impair' ? [(argument as ActionArguments['impair']).link] : [],
+  );
+  const twice = links.find((link) => impaired.has(link));
+  return twice === undefined ? undefined : `link ${twice} is impaired by topology ${topology.spec.name} already`;
 }
 
 /** Containers of docker-compose.yml, as one project of this name. */

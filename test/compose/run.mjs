@@ -12,6 +12,7 @@ import { ensureBaseImage } from './base-image.mjs';
 import { cluster, findCompose } from './cluster.mjs';
 import { startEngine } from './engine.mjs';
 import { parsePage, runPage } from './lab-page.mjs';
+import { fiveScenarios } from './lab-scenarios.mjs';
 import { run, succeeds, until } from './process.mjs';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -34,6 +35,7 @@ async function main() {
   await scenario('vxlan, routed mode', compose, env, lifeOfANode);
   await scenario('vxlan in user space, routed mode', compose, { ...env, GINGHAM_VXLAN_USER: 'true' });
   await scenario('udp, flannel mode', compose, { ...env, GINGHAM_BACKEND: 'udp', GINGHAM_FEED: 'flanneld' });
+  await phase('five scenarios of the lab', () => fiveScenarios(env));
   for (const lab of LABS) await followLab(lab, compose, env);
 }
 

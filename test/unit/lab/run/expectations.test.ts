@@ -56,6 +56,10 @@ it.each([
   ['no reordering', false, '2'],
   ['detected by bfd-down', true, 'bfd-down'],
   ['detected by peer-down', false, 'bfd-down'],
+  ['detected by peer-down or bfd-down', true, 'bfd-down'],
+  ['detected by peer-down or ceased', false, 'bfd-down'],
+  ['some loss on node1 > web', true, '140 packets'],
+  ['some loss on node1 > node3', false, '0 packets'],
   ['path of node1 > web changes', true, '1 changes'],
   ['path of node1 > node3 changes', false, '0 changes'],
 ])('%s', (text, passed, measured) => {
