@@ -12,9 +12,9 @@ export type ImpairedBy = 'none' | 'netem' | 'lab-link';
 
 /** How programs are run where the interface is. */
 export interface EndTools {
-  run(argv: readonly string[], input?: string): Promise<unknown>;
+  readonly run: (argv: readonly string[], input?: string) => Promise<unknown>;
   /** Starts `lab/link/main.js` with these arguments and waits until it is ready. */
-  startLink(args: readonly string[]): Promise<void>;
+  readonly startLink: (args: readonly string[]) => Promise<void>;
 }
 
 /** `device` had no qdisc and no link of the lab's. `seed` draws what the lab's own link loses. */
