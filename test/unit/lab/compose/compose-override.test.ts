@@ -21,10 +21,10 @@ it('names services of docker-compose.yml and one of its own', () => {
   expect(own).toEqual([SWITCH]);
 });
 
-it('daemons get the timers of the topology, and stay ended', () => {
+it('daemons get the timers of the topology, with BFD no faster than containers keep, and stay ended', () => {
   expect(OVERRIDE.services['node1-bgpd']).toMatchObject({
     restart: 'no',
-    environment: { BGPD_BFD_INTERVAL_MILLISECONDS: '50', BGPD_BFD_MULTIPLIER: '3', BGPD_HOLD_TIME_SECONDS: '9' },
+    environment: { BGPD_BFD_INTERVAL_MILLISECONDS: '100', BGPD_BFD_MULTIPLIER: '3', BGPD_HOLD_TIME_SECONDS: '9' },
   });
   expect(OVERRIDE.services['node1-bgpd']).not.toHaveProperty('volumes');
 });
