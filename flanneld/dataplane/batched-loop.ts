@@ -61,8 +61,7 @@ export class BatchedLoop {
   readonly #busyPollMs: number;
   readonly #wakeFd: number;
   readonly #port: MessagePort;
-  /** `ipip` has none. */
-  readonly #shield: FloodShield | undefined;
+  readonly #shield: FloodShield;
   readonly #pollAt: number;
   readonly #wakeAt: number;
   #publishedMs = 0;
@@ -102,7 +101,7 @@ export class BatchedLoop {
       const slotsOfSecond = new MessageSlots(arena, calls, second);
       this.#receiveSecond = new BatchedReceive(arena, this.#core, slotsOfSecond, writer, offloads.has('uso'));
     }
-    if (config.mode !== 'ipip') this.#shield = new FloodShield(socket, config, this.#table, this.#core);
+    this.#shield = new FloodShield(isIpip ? [socket, second] : [socket], config, this.#table, this.#core);
     this.#stats = stats;
     this.#busyPollMs = busyPollUs / 1000;
     this.#wakeFd = wake;
@@ -150,7 +149,7 @@ export class BatchedLoop {
     }
     // What was counted last is told as soon as the traffic pauses.
     const timeoutMs = this.#isStale ? PAUSE_MS : POLL_TIMEOUT_MS;
-    if (pollAt(at, POLLED.count, timeoutMs) === 0 && (this.#isStale || this.#shield?.isOn === true))
+    if (pollAt(at, POLLED.count, timeoutMs) === 0 && (this.#isStale || this.#shield.isOn))
       this.#publish(performance.now());
   }
 
@@ -162,7 +161,7 @@ export class BatchedLoop {
   #publish(nowMs: number): void {
     this.#publishedMs = nowMs;
     this.#isStale = false;
-    this.#shield?.watch(nowMs);
+    this.#shield.watch(nowMs);
     publishStats(this.#core.counters, this.#table.peerCount, this.#table.prefixCount, this.#stats);
   }
 
@@ -179,7 +178,7 @@ export class BatchedLoop {
   }
 
   #apply(command: BatchedCommand): void {
-    this.#shield?.takeOff();
+    this.#shield.takeOff();
     switch (command.op) {
       case 'change-table':
         this.#table.apply(command.changes);

@@ -117,7 +117,7 @@ export const DROP_REASONS = {
     'marked by a congested router on the underlay, and what is inside knows no ECN (RFC 6040 section 4.2)',
   'rx-ttl-expired': 'inner TTL or hop limit 0 (RFC 2003 section 3.1: a decapsulator must discard it)',
   'rx-socket':
-    'dropped by the kernel at the socket: its queue was full, the outer checksum wrong, or the filter against floods was on, of whose victims 1 in 64 passes and is counted under its reason',
+    'dropped by the kernel at the socket: its queue was full, the outer checksum wrong, or the filter against floods was on, of whose victims 1 in 512 passes and is counted under its reason (ipip: the kernel does not tell what the filter dropped)',
   'rx-device-refused': 'the kernel did not take the frame: the device is down or its queue is full',
 } as const;
 

@@ -1,11 +1,12 @@
 // The socket filter of a plane under a flood: what the plane would drop, the kernel drops before it is queued and read.
 //
 // It drops nothing that the plane would take; the plane still looks at everything that passes. Three kinds of blindness are
-// on purpose: addresses are checked by ranges; of 64 bad datagrams one passes, so that the plane goes on counting by reason;
+// on purpose: addresses are checked by ranges; of 512 bad datagrams one passes, so that the plane goes on counting by reason;
 // and what is longer than one datagram passes, for UDP_GRO joins datagrams of one sender and size before the filter sees
 // them, and behind a bad one there may be good ones.
 //
-// The confusing thing: the filter of a UDP socket sees the UDP header first; the outer IP header is at SKF_NET_OFF.
+// The confusing thing: the filter of a UDP socket sees the UDP header first, that of a raw socket the outer IP header, which
+// is at SKF_NET_OFF for both.
 
 import { DROP, encodeProgram, type Instruction, OP, WHOLE } from '../../lib/kernel/filter-program.ts';
 import type { Family } from '../../lib/net/address.ts';
@@ -17,8 +18,8 @@ import { UDP_LENGTH } from '../../lib/wire/udp.ts';
 import { VXLAN, VXLAN_FLAG_VNI, VXLAN_LENGTH } from '../../lib/wire/vxlan.ts';
 import type { AddressRange } from './address-ranges.ts';
 
-/** One datagram of so many bad ones passes; a power of two. */
-export const SAMPLED = 64;
+/** One datagram of so many bad ones passes, and wakes the plane; a power of two. */
+export const SAMPLED = 512;
 /** Ranges per list: two instructions each, and a jump reaches 255 of them. */
 export const RANGES_MAX = 100;
 
@@ -33,8 +34,10 @@ export interface FloodFilter {
   readonly senders: readonly AddressRange[];
   /** Inner IPv4 addresses that some peer has. */
   readonly sources: readonly AddressRange[];
-  /** Absent for bare IP in UDP. */
+  /** Absent for bare IP. */
   readonly vxlan?: { readonly vni: number; readonly macHigh: number; readonly macLow: number };
+  /** Of a raw socket: the family inside that its protocol stands for (4 or 41). */
+  readonly ipip?: Family;
   /** The largest inner IP packet that is certainly one. */
   readonly mtuBytes: number;
 }
@@ -45,9 +48,9 @@ type Step = readonly [code: number, value: number, ifTrue?: Target, ifFalse?: Ta
 
 /** The program as the kernel reads it. */
 export function floodFilter(filter: FloodFilter): Uint8Array {
-  const { vxlan, mtuBytes } = filter;
+  const { vxlan, ipip, mtuBytes } = filter;
   const link = vxlan === undefined ? 0 : VXLAN_LENGTH + ETHERNET_LENGTH;
-  const ip = UDP_LENGTH + link;
+  const ip = (ipip === undefined ? UDP_LENGTH : IPV4_LENGTH) + link;
   const sender = filter.family === 4 ? IPV4.source : IPV6.source + 12;
   return assemble([
     [[OP.loadWord, SKF_NET_OFF + sender], ...isInRanges(filter.senders)],
@@ -56,10 +59,9 @@ export function floodFilter(filter: FloodFilter): Uint8Array {
       [OP.jumpIfAbove, ip + mtuBytes, 'good', 0],
       [OP.jumpIfAtLeast, ip + IPV4_LENGTH, 'next', 'bad'],
     ],
-    ...(vxlan === undefined ? [ipOf(ip)] : [vxlanOf(vxlan), frameOf(ip)]),
-    ipv4Lengths(ip),
-    ipv4Checksum(ip),
-    [[OP.loadWord, ip + IPV4.source], ...isInRanges(filter.sources)],
+    ...(ipip === undefined ? [] : [outerOf()]),
+    ...(vxlan === undefined ? [] : [vxlanOf(vxlan)]),
+    ...(ipip === 6 ? [ipv6Of(ip)] : [...familyOf(ip, filter), ...ipv4Of(ip, filter.sources)]),
   ]);
 }
 
@@ -94,6 +96,24 @@ function isInRanges(ranges: readonly AddressRange[]): readonly Step[] {
     [OP.jumpIfAtLeast, first, 0, 'bad'],
     [OP.jumpIfAbove, last, 0, 'next'],
   ]);
+}
+
+/** Behind an outer header with options the packet inside is elsewhere: the plane's business. */
+function outerOf(): readonly Step[] {
+  return [
+    [OP.loadByte, IPV4.versionAndLength],
+    [OP.jumpIfEqual, 0x45, 'next', 'good'],
+  ];
+}
+
+/** IPv6 ends here, IPv4 goes on; `ipip` has a socket for each. */
+function familyOf(ip: number, { vxlan, ipip }: FloodFilter): readonly (readonly Step[])[] {
+  if (ipip !== undefined) return [];
+  return [vxlan === undefined ? ipOf(ip) : frameOf(ip)];
+}
+
+function ipv4Of(ip: number, sources: readonly AddressRange[]): readonly (readonly Step[])[] {
+  return [ipv4Lengths(ip), ipv4Checksum(ip), [[OP.loadWord, ip + IPV4.source], ...isInRanges(sources)]];
 }
 
 function vxlanOf({ vni, macHigh, macLow }: NonNullable<FloodFilter['vxlan']>): readonly Step[] {

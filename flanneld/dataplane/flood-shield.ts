@@ -1,4 +1,4 @@
-// Puts the flood filter on the socket while many bad datagrams come, and takes it off when they do not: what is read costs
+// Puts the flood filter on what receives while many bad datagrams come, and takes it off when they do not: what is read costs
 // a share of a core, what the kernel drops before it is queued nearly nothing.
 //
 // The filter is as the table was when it was made: any command takes it off at once, and where the flood lasts the next
@@ -10,8 +10,8 @@ import { familyOf } from '../../lib/net/address.ts';
 import { macBytes } from '../../lib/net/mac.ts';
 import { readI32, readU16 } from '../../lib/wire/bytes.ts';
 import { coverRanges } from './address-ranges.ts';
-import type { DropReason, IpipPlaneConfig, PlaneConfig } from './data-plane.ts';
-import { floodFilter, RANGES_MAX } from './flood-filter.ts';
+import type { DropReason, PlaneConfig } from './data-plane.ts';
+import { floodFilter, RANGES_MAX, SAMPLED } from './flood-filter.ts';
 import type { ForwardingTable } from './forwarding-table.ts';
 import type { PlaneCore } from './plane-core.ts';
 
@@ -27,8 +27,9 @@ const BAD: readonly DropReason[] = [
 ];
 
 export class FloodShield {
-  readonly #socket: number;
-  readonly #config: Exclude<PlaneConfig, IpipPlaneConfig>;
+  /** The UDP socket; of `ipip` that for IPv4 inside, then that for IPv6 inside. */
+  readonly #sockets: readonly number[];
+  readonly #config: PlaneConfig;
   readonly #table: ForwardingTable;
   readonly #core: PlaneCore;
   #isOn = false;
@@ -36,16 +37,16 @@ export class FloodShield {
   #busyMs = 0;
   #bad = 0;
   #dropped = 0;
-  /** What the kernel said last; it counts modulo 2^32. */
-  #told: number;
+  /** What the kernel said last of each socket; it counts modulo 2^32. */
+  readonly #told: number[];
 
-  /** For the UDP socket of a plane. */
-  constructor(socket: number, config: Exclude<PlaneConfig, IpipPlaneConfig>, table: ForwardingTable, core: PlaneCore) {
-    this.#socket = socket;
+  /** For the sockets by which a plane receives. */
+  constructor(sockets: readonly number[], config: PlaneConfig, table: ForwardingTable, core: PlaneCore) {
+    this.#sockets = sockets;
     this.#config = config;
     this.#table = table;
     this.#core = core;
-    this.#told = droppedAtSocket(socket);
+    this.#told = sockets.map(droppedAtSocket);
   }
 
   get isOn(): boolean {
@@ -55,19 +56,23 @@ export class FloodShield {
   /** Counts what the kernel dropped; now and then looks whether there is a flood. */
   watch(nowMs: number): void {
     const { counters } = this.#core;
-    const told = droppedAtSocket(this.#socket);
-    // A kernel that does not tell could not say when the flood is over.
-    if (told < 0) return;
-    const dropped = (told - this.#told) >>> 0;
-    this.#told = told;
-    this.#dropped += dropped;
-    if (dropped > 0) counters.drop('rx-socket', dropped);
+    for (let i = 0; i < this.#sockets.length; i++) {
+      const told = droppedAtSocket(this.#sockets[i] as number);
+      // A kernel that does not tell could not say when the flood is over.
+      if (told < 0) return;
+      const dropped = (told - (this.#told[i] as number)) >>> 0;
+      this.#told[i] = told;
+      this.#dropped += dropped;
+      if (dropped > 0) counters.drop('rx-socket', dropped);
+    }
     const elapsedMs = nowMs - this.#lookedMs;
     if (elapsedMs < LOOK_MS) return;
     let bad = 0;
     for (const reason of BAD) bad += counters.dropped(reason);
+    // The kernel does not count what a filter drops at a raw socket: there what passes says how much comes.
+    const weight = this.#isOn && this.#config.mode === 'ipip' ? SAMPLED : 1;
     // A queue that is full is no flood of bad ones by itself.
-    const found = bad - this.#bad + (this.#isOn ? this.#dropped : 0);
+    const found = (bad - this.#bad) * weight + (this.#isOn ? this.#dropped : 0);
     this.#lookedMs = nowMs;
     this.#bad = bad;
     this.#dropped = 0;
@@ -79,20 +84,25 @@ export class FloodShield {
 
   /** The filter may not be right any more. */
   takeOff(): void {
-    if (this.#isOn) detachFilter(this.#socket);
+    if (this.#isOn) for (const socket of this.#sockets) detachFilter(socket);
     this.#isOn = false;
   }
 
   #putOn(): void {
-    const family = familyOf(this.#config.localAddress);
+    const config = this.#config;
+    const family = familyOf(config.localAddress);
     const filter = {
       family,
       senders: coverRanges(this.#table.senderRanges(family), RANGES_MAX),
       sources: coverRanges(this.#table.sourceRanges(), RANGES_MAX),
       mtuBytes: this.#core.mtuBytes,
+      ...(config.mode === 'vxlan' && { vxlan: vxlanOf(config.vni, macBytes(config.mac)) }),
     };
-    const vxlan = this.#config.mode === 'vxlan' ? vxlanOf(this.#config.vni, macBytes(this.#config.mac)) : undefined;
-    this.#isOn = attachFilter(this.#socket, floodFilter({ ...filter, ...(vxlan && { vxlan }) })) >= 0;
+    for (const [i, socket] of this.#sockets.entries()) {
+      const inside = i === 0 ? 4 : 6;
+      const program = floodFilter({ ...filter, ...(config.mode === 'ipip' && { ipip: inside }) });
+      if (attachFilter(socket, program) >= 0) this.#isOn = true;
+    }
   }
 }
 

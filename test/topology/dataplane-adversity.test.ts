@@ -36,6 +36,8 @@ const FLOOD_PER_SECOND = 200_000;
 /** On the cable, at the side of b. */
 const HOP = '192.0.2.3';
 const STRANGER = '192.0.2.66';
+/** Inside of no node's subnets. */
+const NOBODYS = '10.99.0.1';
 const PORT = { vxlan: 8472, udp: 8285, ipip: 0 } as const;
 const ALL_OFF = 'ethtool -K ul tx off rx off sg off tso off gso off gro off';
 const script = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
@@ -230,4 +232,23 @@ test('a flood of garbage from a peer and from a stranger: the stream goes on, ea
     expect([reason, after.drops[reason]]).toEqual([reason, expect.toSatisfy((count) => count > 0)]);
   }
   expect(await inside(a, `ip -s link show dev ${DEVICE}`)).toContain('state UNKNOWN');
+});
+
+test('ipip: of a flood of spoofed packets few reach the plane, and what the peer may send passes', async () => {
+  const [plane, sender] = await openBoth('ipip', ['batched', 'batched']);
+  await inside(b, `ip address add ${NOBODYS}/32 dev ${DEVICE}`);
+  const flood = ['flood-sender.mjs', NOBODYS, a.overlay4, PORT.udp, FLOOD_PER_SECOND / 10, '00'.repeat(64)];
+  const flooder = await startScript(b, 'flooding', ...flood);
+  const sent = async (): Promise<number> => (await sender.stats()).tx.packets;
+  const refused = async (): Promise<number> => (await plane.stats()).drops['rx-spoofed-source'];
+  await eventually('the flood to be seen', async () => (await refused()) > 0);
+  // The kernel counts nothing that a filter drops at a raw socket: it shows by what the plane does not see.
+  await eventually('nearly nothing of it to come', async () => {
+    const [sentBefore, refusedBefore] = [await sent(), await refused()];
+    await eventually('more of it', async () => (await sent()) > sentBefore + 4_000);
+    return (await refused()) - refusedBefore < 400;
+  });
+  await inside(b, `ping -c 5 -i 0.05 -W 2 -I ${b.overlay4} ${a.overlay4}`);
+  await inside(b, `ping -c 5 -i 0.05 -W 2 -I ${b.overlay6} ${a.overlay6}`);
+  await lastWords(flooder);
 });
