@@ -1,8 +1,8 @@
 // A TCP stream through the user-space VXLAN plane while its receiving node is flooded with garbage: what is left of it.
 //
-// The sender of the garbage shares the cores with everybody else, so one more row floods a port that nobody has: what that
-// leaves is what the flood itself costs the machine, and no plane could do better by much. Ratios are to the calm stream of
-// the same round. Every datagram of the flood arrives by itself, as from machines of their own.
+// The sender of the garbage shares the cores with everybody else, so one more row floods a socket that drops all of it by a
+// filter: what that leaves is what the flood itself costs the machine, and no plane could do better by much. Ratios are to
+// the calm stream of the same round, and to that row. Every datagram of the flood arrives by itself, as from machines of their own.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -19,7 +19,8 @@ const OPTIONS = ['seconds', 'rounds', 'rate', 'nice'] as const;
 const MTU_BYTES = 1450;
 const STRANGER = '192.0.2.66';
 const VXLAN_PORT = 8472;
-const NOBODYS_PORT = 9;
+const SINK_PORT = 9;
+const SINK_SCRIPT = fileURLToPath(new URL('flood-sink.js', import.meta.url));
 const SCRIPT = fileURLToPath(new URL('../../../test/topology/flood-sender.mjs', import.meta.url));
 /** VXLAN network 1; Ethernet from the first node of a pair to the second one; UDP in IPv4 between their addresses. */
 const VXLAN_AND_ETHERNET = '08000000000001000e00000055020e00000055010800';
@@ -30,6 +31,8 @@ interface Sample {
   readonly gbps: number;
   /** Of the calm stream. */
   readonly ratio: number;
+  /** Of the stream while the sink was flooded. */
+  readonly ofSink: number;
   /** Datagrams of garbage that were really sent. */
   readonly perSecond: number;
 }
@@ -53,21 +56,25 @@ async function runHostile(
   if (row === undefined) throw new Error('there is no such row');
   const standing = await raise(row, MTU_BYTES, { nodeFlags: [], niceness: nicenessOption(options.nice) });
   try {
-    const [from] = standing.pair.nodes;
+    const [from, to] = standing.pair.nodes;
     await inside(from, `ip address add ${STRANGER}/32 dev ul`);
     await inside(from, 'ethtool -K ul tx-udp-segmentation off');
     await startServer(standing);
+    await standing.pair.start(to, [process.execPath, SINK_SCRIPT, to.underlay, `${SINK_PORT}`], 'sinking');
     const floods = {
-      nobodys_port: [STRANGER, NOBODYS_PORT],
+      sink: [STRANGER, SINK_PORT],
       stranger: [STRANGER, VXLAN_PORT],
       peer: [from.underlay, VXLAN_PORT],
     } as const;
     const taken: Sample[] = [];
     for (let round = 1; round <= rounds; round++) {
       const calm = (await measureTcp(standing, 1, seconds, signal)).gbps;
+      let sunk = Number.NaN;
       for (const [name, [address, port]] of Object.entries(floods)) {
         const flooded = await flood(standing, address, port, rate, () => measureTcp(standing, 1, seconds, signal));
-        const sample = { gbps: flooded.result.gbps, ratio: flooded.result.gbps / calm, perSecond: flooded.perSecond };
+        const { gbps } = flooded.result;
+        if (name === 'sink') sunk = gbps;
+        const sample = { gbps, ratio: gbps / calm, ofSink: gbps / sunk, perSecond: flooded.perSecond };
         taken.push({ name, ...sample });
         say(`round ${round} of ${rounds}, ${name}: ${JSON.stringify(sample)}, calm ${calm.toFixed(2)} Gbit/s`);
       }
@@ -95,6 +102,7 @@ function summary(name: string, samples: readonly Sample[]) {
     name,
     tcp1_gbps: rounded(median(samples.map(({ gbps }) => gbps)), 2),
     of_calm: rounded(median(samples.map(({ ratio }) => ratio)), 3),
+    of_sink: rounded(median(samples.map(({ ofSink }) => ofSink)), 3),
     garbage_per_second: rounded(median(samples.map(({ perSecond }) => perSecond)), 0),
   };
 }
