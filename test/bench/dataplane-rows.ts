@@ -30,7 +30,7 @@ export const ROWS: readonly Row[] = [
   { name: 'user-udp-batched', tunnel: { type: 'udp', userSpace: true, io: 'batched' } },
   variant('busy-poll', { busyPollUs: 50 }),
   variant('one-source-port', { sourcePorts: 1 }),
-  variant('workers', { workers: 2 }),
+  ...[2, 3, 4].map((workers) => variant(`workers-${workers}`, { workers })),
   variant('zero-checksum', { zeroChecksum: true }),
   variant('without-uso', { without: ['uso'] }),
   variant('without-gso', { without: ['udp-segment', 'udp-gro'] }),

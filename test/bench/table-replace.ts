@@ -15,6 +15,7 @@ import { mac } from '../../lib/net/mac.ts';
 import { prefix } from '../../lib/net/prefix.ts';
 import { type Bench, type BenchResult, countOption, readOptions } from './bench.ts';
 import { percentile, rounded } from './statistics.ts';
+import { measureLookups } from './table-replace-lookups.ts';
 import type { LookTimes, ReplaceReport } from './table-replace-worker.ts';
 
 const LIMIT_US = 1000;
@@ -22,7 +23,8 @@ const SCRIPT = new URL('table-replace-worker.js', import.meta.url);
 
 export const TABLE_REPLACE: Bench = {
   name: 'table-replace',
-  summary: 'longest time without forwarding while all peers of the table are replaced (--peers, --rounds)',
+  summary:
+    'longest time without forwarding while all peers of the table are replaced, and what a look-up costs (--peers, --rounds)',
   run: runTableReplace,
 };
 
@@ -55,8 +57,9 @@ async function runTableReplace(args: readonly string[]): Promise<BenchResult> {
     ...describe('look', replacing),
     replace_all_ms: rounded(sum(replacing) / 1000 / Math.max(1, rounds - 1), 2),
     ...describe('idle_look', idle),
+    ...measureLookups(),
   };
-  const lines = Object.entries(json).map(([name, value]) => `${name.padEnd(24)}${String(value).padStart(10)}`);
+  const lines = Object.entries(json).map(([name, value]) => `${name.padEnd(40)}${String(value).padStart(10)}`);
   return { json, text: lines.join('\n') };
 }
 
