@@ -92,7 +92,7 @@ test.each<PlaneTuning>([{}, { workers: 4 }])(
   },
 );
 
-test('source ports are several, a checksum is none, where that was asked for', async () => {
+test('source ports are several, a checksum is none, where that was asked for; DSCP and ECN are those of inside', async () => {
   rig = await makeRig();
   const { a, b } = rig;
   await openTuned(rig, a, b, { sourcePorts: 8, zeroChecksum: true });
@@ -103,14 +103,16 @@ test('source ports are several, a checksum is none, where that was asked for', a
     b,
     'src host 192.0.2.1 and udp',
     hosts.length,
-    ['udp.srcport', 'udp.checksum'],
+    ['udp.srcport', 'udp.checksum', 'ip.dsfield'],
     async () => {
-      for (const host of hosts) await inside(a, `ping -c 1 -W 2 ${host}`);
+      // 0xb9: Expedited Forwarding, ECT(1).
+      for (const host of hosts) await inside(a, `ping -c 1 -W 2 -Q 0xb9 ${host}`);
     },
   );
   const outer = lines.map(([ports = '', checksums = '']) => [ports.split(',')[0], checksums.split(',')[0]]);
   expect(new Set(outer.map(([port]) => port)).size).toBeGreaterThan(2);
   expect(new Set(outer.map(([, checksum]) => checksum))).toEqual(new Set(['0x0000']));
+  expect(new Set(lines.map(([, , fields]) => fields))).toEqual(new Set(['0xb9,0xb9']));
 });
 
 test('a persistent device keeps its addresses, neighbours and routes while its process is killed and another one starts', async () => {
