@@ -127,6 +127,10 @@ async function measure(
     const monitor = new Monitor(rig);
     // Else the kernel tells of every route of a nexthop object that was replaced, as if it had been written.
     await rig.node(1).run('sysctl -q -w net.ipv4.nexthop_compat_mode=0');
+    let knownMs: number | undefined;
+    rig.node(1).onChange = (cause) => {
+      if (cause !== undefined) knownMs = Number(cause.detectedUnixUs) / 1000;
+    };
     await stack.begin(routes, detection);
     for (let i = 0; i < runs && !signal.aborted; i++) {
       await stack.ready();
@@ -138,7 +142,8 @@ async function measure(
       const { firstMs, lastMs } = monitor.span(rig.node(3).number, faultMs);
       firsts.push(firstMs);
       lasts.push(lastMs);
-      say(`  ${stack.name} ${fault} ${detection.name} ${count}: ${firstMs.toFixed(1)} .. ${lastMs.toFixed(1)} ms`);
+      const span = `${firstMs.toFixed(1)} .. ${lastMs.toFixed(1)} ms`;
+      say(`  ${stack.name} ${fault} ${detection.name} ${count}: ${span}${stagesOf(rig, knownMs, faultMs)}`);
       await mend(rig, stack, fault);
     }
     const figures = { first_ms: figuresOf(firsts), last_ms: figuresOf(lasts) };
@@ -156,6 +161,14 @@ async function measure(
   } finally {
     await rig.remove();
   }
+}
+
+/** The stages of the last change, where bgpd and felix run: until bgpd knew, in it, on the way to felix, in felix to the end. */
+function stagesOf(rig: LivenessRig, knownMs: number | undefined, faultMs: number): string {
+  const { ribUs = 0, feedUs = 0, kernelUs } = rig.node(1).fibChanges.at(-1) ?? {};
+  if (knownMs === undefined || kernelUs === undefined) return '';
+  const stages = [knownMs - faultMs, ribUs / 1000, feedUs / 1000, kernelUs / 1000].map((ms) => ms.toFixed(1));
+  return ` (known + rib + feed + kernel: ${stages.join(' + ')})`;
 }
 
 /** Makes the fault; gives the moment before it, milliseconds since the Unix epoch. */
