@@ -43,5 +43,7 @@ export class Causes {
 export function faultOf(whyDown: Notification | undefined): FaultKind {
   if (whyDown === undefined) return 'stream-ended';
   if (isNotification(whyDown, 'holdTimerExpired')) return 'hold-expired';
+  // The peer's end of the link: it says so where another way leads here.
+  if (isNotification(whyDown, 'hardReset')) return 'link-down';
   return isCease(whyDown) ? 'ceased' : 'peer-down';
 }

@@ -18,6 +18,7 @@ export const DOWN_KINDS = [
   'hold-expired',
   'send-hold-expired',
   'bfd-down',
+  'link-down',
   'prefix-limit',
   'admin-down',
   'admin-reset',
@@ -60,7 +61,8 @@ const OF_NOTIFICATION: readonly (readonly [keyof typeof NOTIFICATION, DownKind])
   ['prefixLimitReached', 'prefix-limit'],
   ['administrativeShutdown', 'admin-down'],
   ['administrativeReset', 'admin-reset'],
-  ['hardReset', 'admin-reset'],
+  // Sent for the carrier of the link to the peer, and for nothing else.
+  ['hardReset', 'link-down'],
   ['peerDeconfigured', 'deconfigured'],
   ['connectionRejected', 'rejected'],
   ['otherConfigurationChange', 'config-change'],

@@ -105,6 +105,7 @@ test('the cable is pulled: carrier', async () => {
   await changeOf('link-down');
   const peer = (await one.peers()).find(({ node }) => node === two.name);
   expect(peer?.whyDown).toBe('Cease, hard reset: the link v2 has no carrier');
+  expect(peer?.down).toMatchObject({ kind: 'link-down', by: 'us' });
 });
 
 test('the cable is pulled while the peer restarts: what was kept for it goes', async () => {

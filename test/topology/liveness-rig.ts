@@ -39,6 +39,7 @@ export interface PeerView {
   readonly node: string;
   readonly state: string;
   readonly whyDown?: string;
+  readonly down?: { readonly kind: string; readonly by?: string };
   readonly sessions: number;
   readonly bfd: {
     readonly state: string;

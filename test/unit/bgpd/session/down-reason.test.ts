@@ -34,7 +34,7 @@ it.each([
   ['badPeerAs', 'incompatible'],
   ['unsupportedCapability', 'incompatible'],
   ['malformedAttributeList', 'protocol-error'],
-  ['hardReset', 'admin-reset'],
+  ['hardReset', 'link-down'],
 ] as const)('NOTIFICATION %s: %s', (name, kind) => {
   const sent = notification(name, 'new disks');
   const { code, subcode } = NOTIFICATION[name];
