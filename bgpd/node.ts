@@ -22,7 +22,7 @@ import { sessionsWanted } from './mesh/sessions-wanted.ts';
 import { type BgpdMetrics, bgpdMetrics } from './metrics.ts';
 import { NextHopWatch } from './next-hop-watch.ts';
 import type { PeerRecord } from './peer-set.ts';
-import { dynamicPeer, importChanges, PeeringFile } from './peering.ts';
+import { bfdOf, dynamicPeer, importChanges, PeeringFile } from './peering.ts';
 import { NO_PEERING, type Peering } from './peering-file.ts';
 import type { RouterId } from './rib/attributes.ts';
 import { Rib } from './rib/rib.ts';
@@ -288,7 +288,7 @@ export class Node {
     this.#setPeers();
     this.speaker.peers.enforce([...now.peers, ...before.peers].map(({ name }) => name));
     this.staticRoutes.setFile(now.routes);
-    this.gate.check();
+    this.#sessionsChanged();
   }
 
   #nextHopChanged(endpoint: Address, reason: string | undefined, detectedUnixUs: bigint): void {
@@ -306,7 +306,7 @@ export class Node {
   *#watchedPeers(): Iterable<WatchedPeer> {
     for (const { record, peer } of this.speaker.peers.members.values()) {
       const { name, address } = record;
-      const bfd = this.speaker.peers.offersBfd(name);
+      const bfd = bfdOf(this.peering, record, this.speaker.peers.offersBfd(name));
       yield { name, address, bfd, established: peer.established, keepsStale: this.speaker.keepsStale(name) };
     }
   }

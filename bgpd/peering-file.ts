@@ -7,6 +7,7 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { parseAddress } from '../lib/net/address.ts';
 import { type Prefix, parsePrefix, prefixFamily, prefixLength } from '../lib/net/prefix.ts';
+import { BFD_INTERVAL_MS, BFD_MULTIPLIER, type BfdTimings } from './bfd/settings.ts';
 import type { PeerRecord } from './peer-set.ts';
 import type { PrefixLimit } from './prefix-limit.ts';
 import { WEIGHT_MAX } from './rib/attributes.ts';
@@ -57,6 +58,8 @@ export interface Peering {
   readonly definitions: readonly Policy[];
   readonly sets: NamedSets;
   readonly meshLimit: PrefixLimit | undefined;
+  /** Timings of BFD where they are not as usual: by group ('' is that of the mesh), and of single peers by name. */
+  readonly bfd: Record<'groups' | 'peers', ReadonlyMap<string, Partial<BfdTimings>>>;
   /** For what flanneld's feed says starts here. */
   readonly leases: OriginAttributes;
   readonly routes: readonly StaticRoute[];
@@ -69,6 +72,7 @@ export const NO_PEERING: Peering = {
   definitions: [],
   sets: { prefixes: {}, communities: {}, largeCommunities: {}, neighbours: {} },
   meshLimit: undefined,
+  bfd: { groups: new Map(), peers: new Map() },
   leases: { communities: [] },
   routes: [],
 };
@@ -87,6 +91,12 @@ const prefixLimit = z.strictObject({
   warnPercent: z.int().min(1).max(100).default(75),
   action: z.enum(['warn', 'block', 'restart']).default('warn'),
   restartSeconds: z.int().min(1).max(86_400).default(60),
+});
+
+const bfd = z.strictObject({
+  transmitMilliseconds: wholeNumber(BFD_INTERVAL_MS).exactOptional(),
+  receiveMilliseconds: wholeNumber(BFD_INTERVAL_MS).exactOptional(),
+  multiplier: wholeNumber(BFD_MULTIPLIER).exactOptional(),
 });
 
 const sets = z.strictObject({
@@ -151,6 +161,7 @@ const file = z.strictObject({
         group: name.default(MESH_GROUP),
         client: z.boolean().default(false),
         passive: z.boolean().default(false),
+        bfd: bfd.exactOptional(),
       }),
     )
     .default([]),
@@ -172,6 +183,7 @@ const file = z.strictObject({
         import: name.exactOptional(),
         export: name.exactOptional(),
         prefixLimit: prefixLimit.exactOptional(),
+        bfd: bfd.exactOptional(),
       }),
     )
     .default({}),
@@ -239,7 +251,7 @@ function peeringOf(data: File, ownAsn: number): Peering {
       : { ...found, name: key, statements: resolved(found, data) };
   };
   return {
-    peers: data.peers.map(({ group, passive, ...peer }) => ({
+    peers: data.peers.map(({ group, passive, bfd: _, ...peer }) => ({
       ...peer,
       ...common(group),
       asn: peer.asn ?? ownAsn,
@@ -255,6 +267,10 @@ function peeringOf(data: File, ownAsn: number): Peering {
     definitions: Object.keys(data.policies).flatMap((key) => policyOf(key) ?? []),
     sets: data.sets,
     meshLimit: groupOf(MESH_GROUP).prefixLimit,
+    bfd: {
+      groups: timings(Object.entries(data.groups).map(([key, group]) => [key === MESH_GROUP ? '' : key, group.bfd])),
+      peers: timings(data.peers.map((peer) => [peer.name, peer.bfd])),
+    },
     leases: data.leases,
     routes: [
       ...data.routes.map((each) => ({ ...each, isAggregate: false })),
@@ -274,6 +290,29 @@ function resolved({ statements }: File['policies'][string], { sets: known }: Fil
       ...(asPath !== undefined && { asPath }),
     },
   }));
+}
+
+function timings(
+  of: readonly (readonly [string, z.output<typeof bfd> | undefined])[],
+): ReadonlyMap<string, Partial<BfdTimings>> {
+  return new Map(
+    of.flatMap(([key, given]) => {
+      if (given === undefined) return [];
+      const { transmitMilliseconds: transmitMs, receiveMilliseconds: receiveMs, multiplier } = given;
+      const own = {
+        ...(transmitMs !== undefined && { transmitMs }),
+        ...(receiveMs !== undefined && { receiveMs }),
+        ...(multiplier !== undefined && { multiplier }),
+      };
+      return [[key, own] as const];
+    }),
+  );
+}
+
+function wholeNumber({ min, max }: { readonly min: number; readonly max: number }) {
+  const error = ({ input }: { readonly input?: unknown }): string =>
+    `${JSON.stringify(input)} is not accepted; accepted: a whole number from ${min} to ${max}`;
+  return z.int({ error }).min(min, { error }).max(max, { error });
 }
 
 function parsedBy<T>(read: (text: string) => T | undefined, message: string) {

@@ -8,6 +8,7 @@ import type { Address } from '../lib/net/address.ts';
 import { type Prefix, prefixContains } from '../lib/net/prefix.ts';
 import { EXIT, ExitError, errorText } from '../lib/run/exit.ts';
 import type { Logger } from '../lib/run/log.ts';
+import type { BfdTimings } from './bfd/settings.ts';
 import type { Member, PeerRecord } from './peer-set.ts';
 import { NO_PEERING, type Peering, parsePeering } from './peering-file.ts';
 import type { Open } from './session/message.ts';
@@ -89,6 +90,18 @@ export function dynamicPeer(
   return { ...common, name: open.node, address: remote, port: 0, isPassive: true };
 }
 
+/**
+ * Timings of BFD with a peer, its own before its group's; `undefined` where there is to be none: the record of a registered
+ * node says whether it offers BFD, for others the file does by naming timings.
+ */
+export function bfdOf({ peers, bfd }: Peering, record: PeerRecord, offers: boolean): Partial<BfdTimings> | undefined {
+  const ofGroup = bfd.groups.get(record.group ?? '');
+  const own = bfd.peers.get(record.name);
+  const isOfFile = record.isPassive === true || peers.some(({ name }) => name === record.name);
+  const isNamed = isOfFile && (own !== undefined || ofGroup !== undefined);
+  return offers || isNamed ? { ...ofGroup, ...own } : undefined;
+}
+
 /** Peers that came from a range. */
 function countWithin(range: Prefix, members: ReadonlyMap<string, Member>): number {
   let count = 0;
@@ -103,6 +116,6 @@ export function importChanges(now: Peering, before: Peering): ReadonlySet<string
   return new Set([...groups].filter((group) => text(now, group) !== text(before, group)));
 }
 
-function contentOf({ policies, ...rest }: Peering): string {
-  return JSON.stringify([rest, [...policies]]);
+function contentOf({ policies, bfd, ...rest }: Peering): string {
+  return JSON.stringify([rest, [...policies], [...bfd.groups], [...bfd.peers]]);
 }

@@ -7,6 +7,7 @@ import type { FeedServerStatus } from '../lib/feed/feed-server.ts';
 import type { ReadinessCheck } from '../lib/run/status-server.ts';
 import type { GobgpServerStatus } from './gobgp/server.ts';
 import type { Node } from './node.ts';
+import { bfdOf } from './peering.ts';
 import { firstRoutes } from './route-list.ts';
 import type { TlsFiles } from './session/exchange-tls.ts';
 
@@ -109,7 +110,7 @@ function peersStatus(node: Node): readonly unknown[] {
       updatesFlawed: refused.flawed,
       ...(refused.lastFlaw !== undefined && { lastFlaw: refused.lastFlaw }),
       updatesLooped: refused.looped,
-      bfd: node.speaker.peers.offersBfd(name)
+      bfd: bfdOf(node.peering, record, node.speaker.peers.offersBfd(name))
         ? node.watch.peerStatus(record.address)
         : { state: 'not offered by the peer' },
     };

@@ -9,6 +9,7 @@ import { BFD_DIAGNOSTIC, BFD_LENGTH, type BfdPacket, type BfdState, decodeBfd, w
 import type { BfdCounts, BfdHops, BfdReport } from './messages.ts';
 import { stepBfd } from './session.ts';
 import {
+  type BfdConfig,
   type BfdEvent,
   type BfdSession,
   detectionTimeUs,
@@ -16,11 +17,13 @@ import {
   nextBfdDeadlineMs,
   transmitIntervalUs,
 } from './session-state.ts';
+import type { BfdTimings } from './settings.ts';
 
 /** Turns of the event loop for which a verdict of silence may be put off while packets keep coming. */
 const EXTRA_TURNS_MAX = 64;
 
 export interface EngineOptions {
+  /** Of sessions without timings of their own, in both directions. */
   readonly intervalMs: number;
   readonly multiplier: number;
   readonly clock: Clock;
@@ -48,6 +51,7 @@ export class BfdEngine {
   readonly #options: EngineOptions;
   readonly #byPeer = new Map<Address, Member>();
   readonly #byDiscriminator = new Map<number, Member>();
+  #timings: ReadonlyMap<Address, BfdTimings> = new Map();
   readonly #buffer = new Uint8Array(BFD_LENGTH);
   #sent = 0;
   #received = 0;
@@ -78,6 +82,14 @@ export class BfdEngine {
     for (const [peer, hops] of wanted) if (!this.#byPeer.has(peer)) this.#add(peer, hops);
   }
 
+  /** Sessions with these peers, present and to come, have timings of their own; all others those of the options. */
+  setTimings(timings: ReadonlyMap<Address, BfdTimings>): void {
+    this.#timings = timings;
+    for (const member of this.#byPeer.values()) {
+      this.#step(member, { type: 'configure', timings: this.#timingsOf(member.peer) });
+    }
+  }
+
   /** A datagram that came from `peer` to the port of this kind, with a TTL that will do. */
   receive(peer: Address, hops: BfdHops, bytes: Uint8Array): void {
     this.#received++;
@@ -98,18 +110,28 @@ export class BfdEngine {
   }
 
   #add(peer: Address, hops: BfdHops): void {
-    const { intervalMs, multiplier, clock, random } = this.#options;
+    const { clock, random } = this.#options;
     let discriminator = 0;
     while (discriminator === 0 || this.#byDiscriminator.has(discriminator)) {
       discriminator = Math.floor(random() * 2 ** 32);
     }
-    const config = { intervalUs: intervalMs * 1000, multiplier, discriminator };
+    const config = { ...this.#timingsOf(peer), discriminator };
     const session = initialBfdSession(config, Math.floor(random() * 2 ** 32), clock.monotonicMs());
     const member: Member = { peer, hops, session, timer: undefined, waiting: false };
     this.#byPeer.set(peer, member);
     this.#byDiscriminator.set(discriminator, member);
     this.#options.negotiated(reportOf(member));
     this.#step(member, { type: 'timer' });
+  }
+
+  #timingsOf(peer: Address): Omit<BfdConfig, 'discriminator'> {
+    const { intervalMs, multiplier: usual } = this.#options;
+    const { transmitMs, receiveMs, multiplier } = this.#timings.get(peer) ?? {
+      transmitMs: intervalMs,
+      receiveMs: intervalMs,
+      multiplier: usual,
+    };
+    return { transmitUs: transmitMs * 1000, receiveUs: receiveMs * 1000, multiplier };
   }
 
   #remove(member: Member): void {

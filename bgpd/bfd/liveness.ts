@@ -10,6 +10,7 @@ import { errorText } from '../../lib/run/exit.ts';
 import type { Logger } from '../../lib/run/log.ts';
 import type { BfdState } from '../../lib/wire/bfd.ts';
 import type { BfdCommand, BfdCounts, BfdReport, BfdWorkerData, BfdWorkerEvent } from './messages.ts';
+import type { BfdTimings } from './settings.ts';
 
 const SCRIPT = new URL(`./worker${extname(import.meta.url)}`, import.meta.url);
 
@@ -95,14 +96,21 @@ export class Liveness {
     return [...this.#reports.values()].filter(({ state }) => state === 'Up').length;
   }
 
-  /** Peers whose links are watched from now on; those for whom it says true are to have a session. */
-  setPeers(peers: ReadonlyMap<Address, boolean>): void {
+  /** Peers whose links are watched from now on; those with timings are to have a session, with what is not said as usual. */
+  setPeers(peers: ReadonlyMap<Address, Partial<BfdTimings> | undefined>): void {
+    const { intervalMs, multiplier } = this.#options;
+    const usual: BfdTimings = { transmitMs: intervalMs, receiveMs: intervalMs, multiplier };
     const sorted = [...peers].sort(([a], [b]) => (a < b ? -1 : 1));
-    if (sorted.join() === this.#peers) return;
-    this.#peers = sorted.join();
-    for (const peer of this.#reports.keys()) if (peers.get(peer) !== true) this.#reports.delete(peer);
-    this.#offering = new Set(sorted.flatMap(([peer, offers]) => (offers ? [peer] : [])));
-    this.#say({ type: 'peers', addresses: sorted.map(([peer]) => peer), offering: [...this.#offering] });
+    const text = JSON.stringify(sorted);
+    if (text === this.#peers) return;
+    this.#peers = text;
+    for (const peer of this.#reports.keys()) if (peers.get(peer) === undefined) this.#reports.delete(peer);
+    this.#offering = new Set(sorted.flatMap(([peer, own]) => (own === undefined ? [] : [peer])));
+    const special = sorted.flatMap(([peer, own = {}]) =>
+      Object.keys(own).length === 0 ? [] : [[peer, { ...usual, ...own }] as const],
+    );
+    const addresses = sorted.map(([peer]) => peer);
+    this.#say({ type: 'peers', addresses, offering: [...this.#offering], timings: new Map(special) });
   }
 
   /** Tells the peers that BFD is switched off here, so that they do not take this node for dead; ends the thread. */

@@ -4,6 +4,7 @@
 
 import type { Address } from '../../lib/net/address.ts';
 import type { BfdState } from '../../lib/wire/bfd.ts';
+import type { BfdTimings } from './settings.ts';
 
 /** UDP ports by kind of session: single-hop (RFC 5881 section 4) and multihop (RFC 5883 section 5). */
 export const BFD_PORTS = { single: 3784, multi: 4784 } as const;
@@ -21,8 +22,16 @@ export interface BfdWorkerData {
 }
 
 export type BfdCommand =
-  /** The peers whose links are watched, and those of them that are to have a session; the sessions of others end. */
-  | { readonly type: 'peers'; readonly addresses: readonly Address[]; readonly offering: readonly Address[] }
+  /**
+   * The peers whose links are watched, and those of them that are to have a session; the sessions of others end. `timings`:
+   * of those sessions that have their own.
+   */
+  | {
+      readonly type: 'peers';
+      readonly addresses: readonly Address[];
+      readonly offering: readonly Address[];
+      readonly timings: ReadonlyMap<Address, BfdTimings>;
+    }
   /** Tells every peer that we are switched off here (section 6.8.16), and ends. */
   | { readonly type: 'close' };
 

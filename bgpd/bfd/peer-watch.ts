@@ -11,7 +11,7 @@ import type { FaultKind } from '../causes.ts';
 import { Liveness, type LivenessStatus, type StartBfdThread } from './liveness.ts';
 import type { BfdCounts, BfdReport } from './messages.ts';
 import { type BgpStanding, type Reaction, reactionTo, reactionToCarrier } from './reaction.ts';
-import type { BfdSettings } from './settings.ts';
+import type { BfdSettings, BfdTimings } from './settings.ts';
 
 /** Names of the diagnostic codes (RFC 5880 section 4.1), in their order. */
 const DIAGNOSTICS = [
@@ -29,8 +29,8 @@ const DIAGNOSTICS = [
 export interface WatchedPeer extends BgpStanding {
   readonly name: string;
   readonly address: Address;
-  /** Its record offers BFD. */
-  readonly bfd: boolean;
+  /** It is to have a session, with these timings and what is not among them as usual; absent: it offers no BFD. */
+  readonly bfd: Partial<BfdTimings> | undefined;
 }
 
 export interface PeerWatchOptions {

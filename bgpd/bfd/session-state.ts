@@ -8,8 +8,10 @@ import type { BfdPacket, BfdState } from '../../lib/wire/bfd.ts';
 export const SLOW_TX_US = 1_000_000;
 
 export interface BfdConfig {
-  /** What we would like to send and receive at, once Up; the slower side decides. */
-  readonly intervalUs: number;
+  /** Between our packets, once Up, unless the peer wants fewer: DesiredMinTxInterval. */
+  readonly transmitUs: number;
+  /** Between the peer's packets, unless it would like to send fewer: RequiredMinRxInterval. */
+  readonly receiveUs: number;
   /** Intervals without a packet after which the peer shall take us for dead. */
   readonly multiplier: number;
   /** Ours, unique among the sessions of this node, not 0. */
@@ -36,6 +38,9 @@ export interface BfdSession {
   readonly remoteIsNew: boolean;
   /** Our DesiredMinTxInterval as it is sent. */
   readonly desiredTxUs: number;
+  /** The same two intervals as they are in force: where a peer must know first, only after its Final (section 6.8.3). */
+  readonly usedTxUs: number;
+  readonly usedRxUs: number;
   /** A Poll Sequence is under way (section 6.5). */
   readonly polling: boolean;
   /** The next periodic packet; `undefined` where none may be sent. */
@@ -52,6 +57,8 @@ export type BfdEvent =
   | { readonly type: 'timer' }
   /** A packet that is for this session. */
   | { readonly type: 'packet'; readonly packet: BfdPacket }
+  /** Other intervals and multiplier from now on. */
+  | { readonly type: 'configure'; readonly timings: Omit<BfdConfig, 'discriminator'> }
   /** Section 6.8.16. */
   | { readonly type: 'disable' }
   | { readonly type: 'enable' };
@@ -67,6 +74,7 @@ export interface BfdStep {
 
 /** A session that is about to send its first packet. Different seeds give different jitter. */
 export function initialBfdSession(config: BfdConfig, seed: number, nowMs: number): BfdSession {
+  const desiredTxUs = Math.max(SLOW_TX_US, config.transmitUs);
   return {
     config,
     state: 'Down',
@@ -79,7 +87,9 @@ export function initialBfdSession(config: BfdConfig, seed: number, nowMs: number
     remoteDemand: false,
     remoteIndependent: false,
     remoteIsNew: false,
-    desiredTxUs: Math.max(SLOW_TX_US, config.intervalUs),
+    desiredTxUs,
+    usedTxUs: desiredTxUs,
+    usedRxUs: config.receiveUs,
     polling: false,
     transmitAtMs: nowMs,
     transmittedAtMs: nowMs,
@@ -95,11 +105,11 @@ export function nextBfdDeadlineMs({ transmitAtMs, detectAtMs }: BfdSession): num
 }
 
 /** Between our packets before jitter (section 6.8.7), microseconds. */
-export function transmitIntervalUs({ desiredTxUs, remoteMinRxUs }: BfdSession): number {
-  return Math.max(desiredTxUs, remoteMinRxUs);
+export function transmitIntervalUs({ usedTxUs, remoteMinRxUs }: BfdSession): number {
+  return Math.max(usedTxUs, remoteMinRxUs);
 }
 
 /** Silence after which the peer is dead (section 6.8.4), microseconds; 0 before its first packet. */
-export function detectionTimeUs({ config, remoteMultiplier, remoteDesiredTxUs }: BfdSession): number {
-  return remoteMultiplier * Math.max(config.intervalUs, remoteDesiredTxUs);
+export function detectionTimeUs({ usedRxUs, remoteMultiplier, remoteDesiredTxUs }: BfdSession): number {
+  return remoteMultiplier * Math.max(usedRxUs, remoteDesiredTxUs);
 }

@@ -5,11 +5,12 @@
 //    ▲ ◀──── silence ────┘                      │
 //    └──── silence, Down came, AdminDown came ──┘
 //
-// Asynchronous mode, active role, no echo, no authentication, no demand mode of our own. A change of our intervals only
-// happens with the state, where the rules of section 6.8.3 on changes while Up have nothing to say but: poll.
+// Asynchronous mode, active role, no echo, no authentication, no demand mode of our own. A change of our intervals while Up
+// is polled for; one that would leave the peer waiting, or us, is in force only when the peer has answered (section 6.8.3).
 
 import { BFD_DIAGNOSTIC, type BfdPacket, type BfdState } from '../../lib/wire/bfd.ts';
 import {
+  type BfdConfig,
   type BfdEffect,
   type BfdEvent,
   type BfdSession,
@@ -35,6 +36,9 @@ export function stepBfd(session: BfdSession, event: BfdEvent, nowMs: number): Bf
       if (draft.detectAtMs !== undefined && nowMs >= draft.detectAtMs) fallSilent(draft, nowMs);
       if (draft.transmitAtMs !== undefined && nowMs >= draft.transmitAtMs) transmit(draft, false, nowMs);
       break;
+    case 'configure':
+      configure(draft, event.timings, nowMs);
+      break;
     case 'disable':
       move(draft, 'AdminDown', BFD_DIAGNOSTIC.administrativelyDown, nowMs);
       break;
@@ -57,7 +61,7 @@ function receive(draft: Draft, packet: BfdPacket, nowMs: number): void {
   draft.remoteDemand = packet.demand;
   draft.remoteIndependent = packet.independent;
   draft.remoteIsNew = packet.yourDiscriminator === 0;
-  if (packet.final) draft.polling = false;
+  if (packet.final && draft.polling) endPoll(draft);
   draft.detectAtMs = nowMs + detectionTimeUs(draft) / 1000;
   if (draft.state === 'AdminDown') return;
   const next = nextState(draft.state, packet.state);
@@ -70,6 +74,39 @@ function receive(draft: Draft, packet: BfdPacket, nowMs: number): void {
   if (transmitIntervalUs(draft) !== intervalUs || mayTransmit(draft) !== (draft.transmitAtMs !== undefined)) {
     schedule(draft, nowMs);
   }
+}
+
+function configure(draft: Draft, timings: Omit<BfdConfig, 'discriminator'>, nowMs: number): void {
+  const { config } = draft;
+  if (
+    timings.transmitUs === config.transmitUs &&
+    timings.receiveUs === config.receiveUs &&
+    timings.multiplier === config.multiplier
+  )
+    return;
+  draft.config = { ...config, ...timings };
+  const isUp = draft.state === 'Up';
+  draft.desiredTxUs = desiredTxUs(draft, draft.state);
+  draft.usedTxUs = isUp ? Math.min(draft.usedTxUs, draft.desiredTxUs) : draft.desiredTxUs;
+  draft.usedRxUs = isUp ? Math.max(draft.usedRxUs, timings.receiveUs) : timings.receiveUs;
+  // The peer may take its time from now on.
+  if (draft.detectAtMs !== undefined)
+    draft.detectAtMs = Math.max(draft.detectAtMs, nowMs + detectionTimeUs(draft) / 1000);
+  draft.polling = isUp;
+  if (isUp) transmit(draft, false, nowMs);
+  else schedule(draft, nowMs);
+}
+
+/** What was made known is in force. */
+function endPoll(draft: Draft): void {
+  draft.polling = false;
+  draft.usedTxUs = draft.desiredTxUs;
+  draft.usedRxUs = draft.config.receiveUs;
+}
+
+/** Section 6.8.3: slow while not Up. */
+function desiredTxUs({ config }: Draft, state: BfdState): number {
+  return state === 'Up' ? config.transmitUs : Math.max(SLOW_TX_US, config.transmitUs);
 }
 
 /** The state machine of section 6.2. */
@@ -107,12 +144,15 @@ function fallSilent(draft: Draft, nowMs: number): void {
 function move(draft: Draft, to: BfdState, diagnostic: number, nowMs: number): void {
   const from = draft.state;
   if (from === to) return;
-  const intervalUs = to === 'Up' ? draft.config.intervalUs : Math.max(SLOW_TX_US, draft.config.intervalUs);
+  const intervalUs = desiredTxUs(draft, to);
   // Section 6.8.3: a change of our intervals is made known by a Poll Sequence, which only makes sense while Up.
-  draft.polling = to === 'Up' && intervalUs !== draft.desiredTxUs;
+  const polling = to === 'Up' && intervalUs !== draft.desiredTxUs;
   draft.state = to;
   draft.diagnostic = diagnostic;
   draft.desiredTxUs = intervalUs;
+  // Faster once Up, slower where it is not Up: in force at once.
+  endPoll(draft);
+  draft.polling = polling;
   draft.effects.push({ type: 'changed', from, to });
   // Section 6.8.7: a packet that says something new need not wait for its time.
   transmit(draft, false, nowMs);
@@ -132,7 +172,7 @@ function transmit(draft: Draft, final: boolean, nowMs: number): void {
     myDiscriminator: config.discriminator,
     yourDiscriminator: remoteDiscriminator,
     desiredMinTxUs: desiredTxUs,
-    requiredMinRxUs: config.intervalUs,
+    requiredMinRxUs: config.receiveUs,
   };
   draft.effects.push({ type: 'send', packet });
   draft.transmittedAtMs = nowMs;

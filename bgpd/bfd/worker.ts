@@ -81,6 +81,7 @@ async function main(data: BfdWorkerData): Promise<void> {
   port.on('message', (command: BfdCommand) => {
     if (command.type === 'peers') {
       offering = command.offering;
+      engine.setTimings(command.timings);
       ways.setPeers(command.addresses);
       // Those that are no more end at once; the ways to those that are new are asked for first.
       follow();

@@ -52,6 +52,7 @@ export function bfdThreads(network: SimNetwork, main: SimProcess, skew: Skew): S
           time.nowMs,
           () => {
             if (!own.alive) return;
+            if (command.type === 'peers') engine.setTimings(command.timings);
             const offering = command.type === 'peers' ? command.offering : [];
             engine.setPeers(new Map(offering.map((peer) => [peer, HOPS])));
             if (command.type === 'peers') return;

@@ -131,6 +131,32 @@ async function addLinks(node: RigNode, count: number): Promise<void> {
   await node.ip(`-batch ${file}`);
 }
 
+test('timings of the file: other ones are taken while the session is Up, and nothing flaps', async () => {
+  rig = await LivenessRig.make(2);
+  const [a, b] = [rig.node(1), rig.node(2)];
+  await a.makeRunFolder();
+  const file = join(a.runFolder, 'peering.yaml');
+  const write = (bfd: string): Promise<void> => writeFile(file, `groups: {mesh: {bfd: {${bfd}}}}`);
+  await write('receiveMilliseconds: 1000');
+  await Promise.all([a.begin([b], [`--config=${file}`]), b.begin([a], [])]);
+  const detects = async (node: RigNode, other: RigNode, ms: number): Promise<void> => {
+    const found = async () => (await node.isUp(other, true)).bfd.detectionTimeMilliseconds === ms;
+    await eventually(`${node.name} detects in ${ms} ms`, found, { timeoutMs: 30_000 });
+  };
+  // Each direction by itself: a hears b every 1,000 ms, b hears a every 300.
+  await detects(a, b, 3_000);
+  await detects(b, a, 900);
+  await write('transmitMilliseconds: 2000, receiveMilliseconds: 300, multiplier: 4');
+  await detects(a, b, 900);
+  await detects(b, a, 8_000);
+  await write('transmitMilliseconds: 5');
+  await eventually('refused', () => a.output.includes('groups.mesh.bfd.transmitMilliseconds: 5 is not accepted'));
+  for (const [node, other] of [[a, b] as const, [b, a] as const]) {
+    expect(await node.isUp(other, true)).toMatchObject({ sessions: 1, bfd: { downs: 0 } });
+  }
+  await detects(b, a, 8_000);
+});
+
 test('a port that is taken: it says so and runs without', async () => {
   rig = await LivenessRig.make(1);
   const a = rig.node(1);

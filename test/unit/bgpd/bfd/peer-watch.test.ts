@@ -17,7 +17,7 @@ let peer: WatchedPeer;
 let done: string[];
 
 beforeEach(() => {
-  peer = { name: 'node2', address: PEER, bfd: true, established: true, keepsStale: false };
+  peer = { name: 'node2', address: PEER, bfd: {}, established: true, keepsStale: false };
   done = [];
   const watch = new PeerWatch({
     settings: { enabled: true, intervalMs: 300, multiplier: 3, multihopLeastTtl: 245 },

@@ -10,6 +10,7 @@ import {
   detectionTimeUs,
   initialBfdSession,
   nextBfdDeadlineMs,
+  transmitIntervalUs,
 } from '../../../../bgpd/bfd/session-state.ts';
 import { BFD_DIAGNOSTIC, type BfdPacket, type BfdState } from '../../../../lib/wire/bfd.ts';
 
@@ -21,7 +22,7 @@ let nowMs: number;
 
 beforeEach(() => {
   nowMs = 5_000;
-  session = initialBfdSession({ intervalUs: 300_000, multiplier: 3, discriminator: OWN }, 1, nowMs);
+  session = initialBfdSession({ transmitUs: 300_000, receiveUs: 300_000, multiplier: 3, discriminator: OWN }, 1, nowMs);
 });
 
 function give(event: BfdEvent): readonly BfdEffect[] {
@@ -91,7 +92,7 @@ describe('intervals', () => {
     [3, 0.75, 1],
     [1, 0.75, 0.9],
   ])('Up with multiplier %i: %f to %f of the interval', (multiplier, least, most) => {
-    session = initialBfdSession({ intervalUs: 100_000, multiplier, discriminator: OWN }, 1, nowMs);
+    session = initialBfdSession({ transmitUs: 100_000, receiveUs: 100_000, multiplier, discriminator: OWN }, 1, nowMs);
     bringUp({ requiredMinRxUs: 50_000 });
     const shares: number[] = [];
     for (let count = 0; count < 300; count++) {
@@ -134,6 +135,56 @@ describe('intervals', () => {
     expect(session.transmitAtMs).toBeUndefined();
     give(packet('Up'));
     expect(session.transmitAtMs).toBeDefined();
+  });
+});
+
+describe('other intervals while Up (section 6.8.3)', () => {
+  const FINAL = { final: true };
+
+  beforeEach(() => {
+    bringUp();
+    give(packet('Up', FINAL));
+  });
+
+  function configure(transmitUs: number, receiveUs: number, multiplier = 3): readonly BfdPacket[] {
+    return sent(give({ type: 'configure', timings: { transmitUs, receiveUs, multiplier } }));
+  }
+
+  test('they are told at once, with a Poll; the same ones are no news', () => {
+    const [told] = configure(50_000, 100_000, 5);
+    expect(told).toMatchObject({ poll: true, desiredMinTxUs: 50_000, requiredMinRxUs: 100_000, multiplier: 5 });
+    give(packet('Up', FINAL));
+    expect(session.polling).toBe(false);
+    expect(configure(50_000, 100_000, 5)).toEqual([]);
+  });
+
+  test('slower packets only after the Final: the peer counts by the old interval until then', () => {
+    configure(1_000_000, 300_000);
+    expect(transmitIntervalUs(session)).toBe(300_000);
+    give(packet('Up'));
+    expect(transmitIntervalUs(session)).toBe(300_000);
+    give(packet('Up', FINAL));
+    expect(transmitIntervalUs(session)).toBe(1_000_000);
+  });
+
+  test('a shorter detection time only after the Final: the peer sends at the old interval until then', () => {
+    give(packet('Up', { desiredMinTxUs: 50_000 }));
+    configure(300_000, 50_000);
+    expect(detectionTimeUs(session)).toBe(900_000);
+    give(packet('Up', { desiredMinTxUs: 50_000, final: true }));
+    expect(detectionTimeUs(session)).toBe(150_000);
+  });
+
+  test('a longer detection time at once, for the silence of now too: the peer may slow down when it hears', () => {
+    configure(300_000, 2_000_000);
+    expect(detectionTimeUs(session)).toBe(6_000_000);
+    expect(session.detectAtMs).toBe(nowMs + 6_000);
+  });
+
+  test('while not Up they are in force at once, and packets stay slow', () => {
+    give(packet('Down'));
+    expect(configure(50_000, 50_000)).toEqual([]);
+    expect([transmitIntervalUs(session), detectionTimeUs(session)]).toEqual([1_000_000, 900_000]);
   });
 });
 
