@@ -25,6 +25,7 @@ interface Change {
 class End {
   readonly engine: BfdEngine;
   readonly changes: Change[] = [];
+  negotiated: BfdReport | undefined;
 
   constructor(link: Link, own: Address, intervalMs: number, multiplier: number) {
     const { clock } = link;
@@ -34,7 +35,9 @@ class End {
       clock,
       send: (peer, _, bytes) => link.carry(own, peer, Uint8Array.from(bytes)),
       changed: (from, report) => this.changes.push({ atMs: clock.monotonicMs(), from, report }),
-      negotiated: () => undefined,
+      negotiated: (report) => {
+        this.negotiated = report;
+      },
       afterReading: (callback) => void clock.after(0, callback),
       random: () => link.random(),
     });
@@ -51,6 +54,7 @@ class Link {
   loss = 0;
   delayMs = 1;
   cut = false;
+  losesNext = false;
   /** A later packet may overtake an earlier one. */
   reorders = false;
   readonly #lastAtMs = new Map<Address, number>();
@@ -66,6 +70,10 @@ class Link {
   }
 
   carry(from: Address, to: Address, bytes: Uint8Array): void {
+    if (this.losesNext) {
+      this.losesNext = false;
+      return;
+    }
     if (this.cut || this.random() < this.loss) return;
     const nowMs = this.clock.monotonicMs();
     const atMs = Math.max(nowMs + this.delayMs * this.random(), this.reorders ? 0 : (this.#lastAtMs.get(to) ?? 0));
@@ -111,6 +119,55 @@ test('a sound link: Up once, and a cut is seen within the detection time, by bot
       }
     }),
     { numRuns: 300 },
+  );
+});
+
+test('other timings at either end, the packet that tells of them lost: nothing goes down, and they are in force in the end', () => {
+  const intervals = fc.constantFrom(10, 50, 100, 300, 1_000, 2_500);
+  const timings = fc.record({
+    transmitMs: intervals,
+    receiveMs: intervals,
+    multiplier: fc.integer({ min: 3, max: 5 }),
+  });
+  const changes = fc.array(fc.record({ ofA: fc.boolean(), timings, forMs: fc.integer({ min: 8_000, max: 12_000 }) }), {
+    minLength: 1,
+    maxLength: 8,
+  });
+  const steadySide = side.map(({ intervalMs }) => ({ intervalMs, multiplier: 3 }));
+  fc.assert(
+    fc.property(seeds, steadySide, steadySide, changes, (seed, forA, forB, all) => {
+      const link = new Link(seed);
+      const a = link.join(A, B, forA.intervalMs, forA.multiplier);
+      const b = link.join(B, A, forB.intervalMs, forB.multiplier);
+      link.clock.advance(UP_WITHIN_MS + 20_000);
+      for (const { ofA, timings: own, forMs } of all) {
+        link.losesNext = true;
+        if (ofA) a.engine.setTimings(new Map([[B, own]]));
+        else b.engine.setTimings(new Map([[A, own]]));
+        link.clock.advance(forMs);
+      }
+      link.clock.advance(20_000);
+      expect(
+        [a, b].map(({ state, changes: seen }) => [state, seen.filter(({ from }) => from === 'Up').length]),
+      ).toEqual([
+        ['Up', 0],
+        ['Up', 0],
+      ]);
+      const lastOf = (ofA: boolean, { intervalMs, multiplier }: { intervalMs: number; multiplier: number }) =>
+        all.findLast((each) => each.ofA === ofA)?.timings ?? {
+          transmitMs: intervalMs,
+          receiveMs: intervalMs,
+          multiplier,
+        };
+      const [ownA, ownB] = [lastOf(true, forA), lastOf(false, forB)];
+      const detectionMs = (own: typeof ownA, peer: typeof ownA): number =>
+        peer.multiplier * Math.max(own.receiveMs, peer.transmitMs);
+      expect([a, b].map(({ negotiated }) => negotiated?.detectionTimeMs)).toEqual([
+        detectionMs(ownA, ownB),
+        detectionMs(ownB, ownA),
+      ]);
+    }),
+    { numRuns: 100 },
   );
 });
 
