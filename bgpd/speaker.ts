@@ -172,14 +172,16 @@ export class Speaker {
 
   /**
    * The peer is dead, or out of reach, since `detectedUnixUs`: its session ends as one change, and what was kept of a former
-   * session goes. BFD has a subcode for that (RFC 9384); a link that is gone is a reset that keeps nothing (RFC 8538).
+   * one goes. BFD has a subcode for it (RFC 9384), a link that is gone keeps nothing (RFC 8538), a dead process says nothing.
    */
   lost(name: string, kind: FaultKind, detail: string, detectedUnixUs: bigint): void {
     const memory = this.#memory.get(name);
     if (memory === undefined) return;
     memory.downCause = this.#options.causes.make(kind, detectedUnixUs);
-    this.peers.members.get(name)?.peer.lost(notification(kind === 'bfd-down' ? 'bfdDown' : 'hardReset', detail));
-    this.#stale.end(name, detail);
+    const peer = this.peers.members.get(name)?.peer;
+    if (kind === 'stream-ended') peer?.broken(detail, detectedUnixUs);
+    else peer?.lost(notification(kind === 'bfd-down' ? 'bfdDown' : 'hardReset', detail));
+    if (kind !== 'stream-ended') this.#stale.end(name, detail);
     memory.downCause = undefined;
   }
 

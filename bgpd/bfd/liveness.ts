@@ -43,6 +43,8 @@ export interface LivenessOptions extends BfdWorkerData {
   readonly changed: (from: BfdState, report: BfdReport, detectedUnixUs: bigint) => void;
   /** The link to a peer lost its carrier, or has it again; stamped by the thread too. */
   readonly carrier: (peer: Address, up: boolean, device: string, detectedUnixUs: bigint) => void;
+  /** The process of a peer is no more; stamped by the thread too. */
+  readonly ended: (peer: Address, detectedUnixUs: bigint) => void;
   readonly counts: (counts: BfdCounts) => void;
 }
 
@@ -125,7 +127,7 @@ export class Liveness {
   }
 
   #take(event: BfdWorkerEvent): void {
-    const { log, changed, counts, carrier } = this.#options;
+    const { log, changed, counts, carrier, ended } = this.#options;
     if (this.#status.state === 'stopped') return;
     switch (event.type) {
       case 'opened':
@@ -140,6 +142,9 @@ export class Liveness {
         break;
       case 'carrier':
         carrier(event.peer, event.up, event.device, event.detectedUnixUs);
+        break;
+      case 'ended':
+        ended(event.peer, event.detectedUnixUs);
         break;
       case 'negotiated':
         if (this.#offering.has(event.report.peer)) this.#reports.set(event.report.peer, event.report);

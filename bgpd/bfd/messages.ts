@@ -9,6 +9,9 @@ import type { BfdTimings } from './settings.ts';
 /** UDP ports by kind of session: single-hop (RFC 5881 section 4) and multihop (RFC 5883 section 5). */
 export const BFD_PORTS = { single: 3784, multi: 4784 } as const;
 
+/** TCP, between the BFD threads: life-lines.ts. */
+export const LIFE_LINE_PORT = 3784;
+
 /** `single`: the peer is on a link of this node. `multi`: there are routers in between. Both ends must take the same. */
 export type BfdHops = keyof typeof BFD_PORTS;
 
@@ -80,6 +83,8 @@ export type BfdWorkerEvent =
       readonly up: boolean;
       readonly detectedUnixUs: bigint;
     }
+  /** The process of a peer is no more; stamped as `changed`. */
+  | { readonly type: 'ended'; readonly peer: Address; readonly detectedUnixUs: bigint }
   /** A session began, or its intervals were negotiated anew. */
   | { readonly type: 'negotiated'; readonly report: BfdReport }
   | { readonly type: 'counts'; readonly counts: BfdCounts };

@@ -10,7 +10,7 @@ import type { BfdState } from '../../lib/wire/bfd.ts';
 import type { FaultKind } from '../causes.ts';
 import { Liveness, type LivenessStatus, type StartBfdThread } from './liveness.ts';
 import type { BfdCounts, BfdReport } from './messages.ts';
-import { type BgpStanding, type Reaction, reactionTo, reactionToCarrier } from './reaction.ts';
+import { type BgpStanding, type Reaction, reactionTo, reactionToCarrier, reactionToEnd } from './reaction.ts';
 import type { BfdSettings, BfdTimings } from './settings.ts';
 
 /** Names of the diagnostic codes (RFC 5880 section 4.1), in their order. */
@@ -88,6 +88,7 @@ export class PeerWatch {
       ...{ address, intervalMs, multiplier, multihopLeastTtl, log },
       changed: (from, report, detectedUnixUs) => this.#changed(from, report, detectedUnixUs),
       carrier: (peer, up, device, detectedUnixUs) => this.#carrier(peer, up, device, detectedUnixUs),
+      ended: (peer, detectedUnixUs) => this.#ended(peer, detectedUnixUs),
       counts: this.#count,
     });
     this.follow();
@@ -143,6 +144,14 @@ export class PeerWatch {
     const reaction = reactionToCarrier(up, member);
     this.#options.log.info({ peer: member.name, address: peer, device, up, reaction }, 'link to a peer');
     this.#react(member, reaction, 'link-down', `the link ${device} has no carrier`, detectedUnixUs);
+  }
+
+  #ended(peer: Address, detectedUnixUs: bigint): void {
+    const member = this.#memberAt(peer);
+    if (member === undefined) return;
+    const reaction = reactionToEnd(member);
+    this.#options.log.info({ peer: member.name, address: peer, reaction }, 'the process of a peer ended');
+    this.#react(member, reaction, 'stream-ended', 'the process of the peer ended', detectedUnixUs);
   }
 
   #memberAt(peer: Address): WatchedPeer | undefined {

@@ -40,6 +40,11 @@ export function reactionTo(change: BfdChange, { established, keepsStale }: BgpSt
   return keepsStale && change.independent ? 'drop-stale' : 'none';
 }
 
+/** The process of the peer is no more: its connections break, some milliseconds before they do. What was kept stays kept. */
+export function reactionToEnd({ established }: BgpStanding): Reaction {
+  return established ? 'end' : 'none';
+}
+
 /** The link that leads to the peer lost its carrier (`up` false), or has it again: nothing can be forwarded meanwhile. */
 export function reactionToCarrier(up: boolean, { established, keepsStale }: BgpStanding): Reaction {
   if (up) return established ? 'none' : 'dial';

@@ -9,6 +9,7 @@ import { createSocket, type Socket } from 'node:dgram';
 import { setPriority } from 'node:os';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { droppedDatagrams, openDatagramSocket } from '../../lib/kernel/datagram-socket.ts';
+import { takeOwnDescriptors } from '../../lib/kernel/descriptor-table.ts';
 import { errnoName } from '../../lib/kernel/errno.ts';
 import type { Kernel } from '../../lib/kernel/kernel.ts';
 import { openKernel } from '../../lib/kernel/rtnetlink-kernel.ts';
@@ -17,7 +18,15 @@ import { makeThreadRealTime } from '../../lib/kernel/thread-priority.ts';
 import { type Address, familyOf, parseAddress } from '../../lib/net/address.ts';
 import { systemClock } from '../../lib/run/clock.ts';
 import { BfdEngine } from './engine.ts';
-import { BFD_PORTS, type BfdCommand, type BfdHops, type BfdWorkerData, type BfdWorkerEvent } from './messages.ts';
+import { LifeLines } from './life-lines.ts';
+import {
+  BFD_PORTS,
+  type BfdCommand,
+  type BfdHops,
+  type BfdWorkerData,
+  type BfdWorkerEvent,
+  LIFE_LINE_PORT,
+} from './messages.ts';
 import { Ways } from './ways.ts';
 
 const SINGLE_HOP_LEAST_TTL = 255;
@@ -48,12 +57,15 @@ main(workerData as BfdWorkerData).catch((error: unknown) => {
 
 async function main(data: BfdWorkerData): Promise<void> {
   const { address } = data;
+  // Where that is forbidden its descriptors go with those of the other threads.
+  takeOwnDescriptors();
   const descriptors = openAll(data);
   if (typeof descriptors === 'string') throw new Error(descriptors);
   raisePriority();
   const sender = adopt(address, descriptors.sender);
   let sendErrors = 0;
-  const engine = openEngine(data, (peer, hops, bytes) => {
+  const lines = openLines(address);
+  const engine = openEngine(data, lines, (peer, hops, bytes) => {
     sender.send(Uint8Array.from(bytes), BFD_PORTS[hops], peer, (error) => {
       if (error) sendErrors++;
     });
@@ -76,18 +88,21 @@ async function main(data: BfdWorkerData): Promise<void> {
   const counting = setInterval(() => {
     const refused = droppedDatagrams(descriptors.single) + droppedDatagrams(descriptors.multi);
     say({ type: 'counts', counts: { ...engine.counts, sendErrors, refused } });
+    for (const peer of offering) if (engine.isUp(peer)) lines.want(peer);
     void ways.look(offering.filter((peer) => !engine.isUp(peer)).slice(0, DOUBTS_MAX));
   }, COUNTS_EVERY_MS);
   port.on('message', (command: BfdCommand) => {
     if (command.type === 'peers') {
       offering = command.offering;
       engine.setTimings(command.timings);
+      lines.setPeers(offering);
       ways.setPeers(command.addresses);
       // Those that are no more end at once; the ways to those that are new are asked for first.
       follow();
       return;
     }
     engine.setPeers(new Map());
+    lines.close();
     clearInterval(counting);
     for (const receiver of receivers) receiver.close();
     // What was sent last is out before it closes.
@@ -101,6 +116,7 @@ async function main(data: BfdWorkerData): Promise<void> {
 
 function openEngine(
   { intervalMs, multiplier }: BfdWorkerData,
+  lines: LifeLines,
   send: (peer: Address, hops: BfdHops, bytes: Uint8Array) => void,
 ): BfdEngine {
   return new BfdEngine({
@@ -108,11 +124,20 @@ function openEngine(
     multiplier,
     clock: systemClock,
     send,
-    changed: (from, report) => say({ type: 'changed', from, report, detectedUnixUs: systemClock.unixMicros() }),
+    changed: (from, report) => {
+      say({ type: 'changed', from, report, detectedUnixUs: systemClock.unixMicros() });
+      if (report.state === 'Up') lines.want(report.peer);
+      else if (from === 'Up') lines.drop(report.peer);
+    },
     negotiated: (report) => say({ type: 'negotiated', report }),
     afterReading: (callback) => void setImmediate(callback),
     random: Math.random,
   });
+}
+
+function openLines(address: Address): LifeLines {
+  const ended = (peer: Address): void => say({ type: 'ended', peer, detectedUnixUs: systemClock.unixMicros() });
+  return new LifeLines({ address, port: LIFE_LINE_PORT, clock: systemClock, ended });
 }
 
 function openWays(kernel: Kernel, changed: () => void): Ways {

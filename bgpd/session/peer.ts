@@ -42,7 +42,6 @@ export interface PeerOwner {
   pull(): { readonly messages: readonly Message[]; readonly more: boolean } | undefined;
   /** Messages of one type were sent. */
   sent(type: Message['type'], count: number): void;
-  /** An attempt failed. */
   failed(reason: string): void;
   /** The state may have another name now. */
   stateChanged(): void;
@@ -153,6 +152,15 @@ export class Peer {
   /** The peer is known to be dead: ends the established session, telling it `why`, and dials again. */
   lost(why: Notification): void {
     this.#dispatch({ type: 'lost', notification: why });
+  }
+
+  /** The process of the peer ended at that time: a session from before then is broken, whatever it looks like. */
+  broken(reason: string, detectedUnixUs: bigint): void {
+    const established = this.#established();
+    if (established === undefined || (this.#lastUpUnixUs ?? 0n) > detectedUnixUs) return;
+    this.#connections.get(established.id)?.close();
+    this.#connections.delete(established.id);
+    this.#dispatch({ type: 'closed', connection: established.id, reason });
   }
 
   /** Dials now if it is waiting to. */

@@ -1,4 +1,5 @@
-// What the end of a session is called as a cause. Not what a person is told of it (session/down-reason.ts).
+// What the end of a session is called as a cause, by the NOTIFICATION that ended it, whoever sent it.
+// Not what a person is told of it: session/down-reason.ts.
 
 import { expect, test } from 'vitest';
 import { faultOf } from '../../../bgpd/causes.ts';

@@ -65,6 +65,15 @@ test('the C bit means nothing where no routes are kept', () => {
   expect(done).toEqual([]);
 });
 
+test('the process of the peer ended: the session ends as if its connection had, and only that', () => {
+  const event = { type: 'ended', peer: PEER, detectedUnixUs: SEEN_UNIX_US } as const;
+  said(event);
+  peer = { ...peer, established: false, keepsStale: true };
+  said(event);
+  said({ ...event, peer: address('192.0.2.9') });
+  expect(done).toEqual(['end node2 stream-ended the process of the peer ended true']);
+});
+
 test('carrier goes: the session ends, or the stale routes go; it is back: dialled at once', () => {
   const carrier = { type: 'carrier', peer: PEER, device: 'eth0', detectedUnixUs: SEEN_UNIX_US } as const;
   said({ ...carrier, up: false });

@@ -96,6 +96,19 @@ test('comes up, delivers, goes down with the reason, and dials again', () => {
   expect(peer.status()).toMatchObject({ whyDown: 'the connection broke', lastFailure: 'connection refused' });
 });
 
+test('the process of the peer ended: down, as by a connection that broke; a session since then stays', () => {
+  const { connection } = establish();
+  const upUs = clock.unixMicros();
+  peer.broken('the process of the peer ended', upUs - 1n);
+  expect(peer.established).toBe(true);
+  peer.broken('the process of the peer ended', upUs + 1n);
+  expect(log).toEqual(['up b', 'down: the process of the peer ended']);
+  expect([connection.closed, connection.sent]).toEqual([true, ['open', 'keepalive']]);
+  expect(peer.status()).toMatchObject({ state: 'Active', down: { kind: 'connection-lost' } });
+  peer.broken('again', upUs + 2n);
+  expect(log).toHaveLength(2);
+});
+
 test('a message that cannot be read: answered, closed, down', () => {
   const { connection, listener } = establish();
   listener.message({ reset: notification('invalidNetworkField', 'announced: truncated') });
