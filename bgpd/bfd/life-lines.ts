@@ -76,8 +76,8 @@ export class LifeLines {
   #accept(socket: Socket): void {
     const peer = parseAddress(socket.remoteAddress ?? '');
     if (peer === undefined || !this.#known.has(peer) || peer > this.#options.address) {
-      socket.end(FAREWELL);
       socket.on('error', () => undefined);
+      part(socket);
       return;
     }
     this.#part(peer);
@@ -106,7 +106,16 @@ export class LifeLines {
   #part(peer: Address): void {
     const socket = this.#lines.get(peer);
     this.#lines.delete(peer);
-    socket?.end(FAREWELL);
-    socket?.destroySoon();
+    if (socket !== undefined) part(socket);
   }
+}
+
+/** Waits for nobody: neither for an answer to its SYN nor for the other end to close too. */
+function part(socket: Socket): void {
+  if (socket.connecting) {
+    socket.destroy();
+    return;
+  }
+  socket.end(FAREWELL);
+  socket.destroySoon();
 }
