@@ -39,7 +39,7 @@ test('killed while nothing of its BGP connection comes through: known by the oth
     cause ??= why;
   };
   await b.run(
-    'nft table inet cut { chain o { type filter hook output priority -300; tcp sport 1790 drop; tcp dport 1790 drop; } }',
+    'nft table inet cut { chain o { type filter hook output priority -300; tcp sport 1790 drop; tcp dport 1790 drop; }; }',
   );
   await b.endBgpd('SIGKILL');
   await eventually('the route is gone', () => a.view.groupOf(ROUTE) === undefined, WAIT);
