@@ -251,7 +251,7 @@ function peeringOf(data: File, ownAsn: number): Peering {
       : { ...found, name: key, statements: resolved(found, data) };
   };
   return {
-    peers: data.peers.map(({ group, passive, bfd: _, ...peer }) => ({
+    peers: data.peers.map(({ group, passive, bfd: _bfd, ...peer }) => ({
       ...peer,
       ...common(group),
       asn: peer.asn ?? ownAsn,
