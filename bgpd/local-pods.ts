@@ -2,7 +2,8 @@
 // are no blackholes. They go on to felix as they are, past the RIB: no other node has a say in them.
 //
 // To the peers they are announced only where the node's own subnets do not cover them (a pod that outlived a change of
-// the subnet): the mesh must not grow with the number of pods.
+// the subnet): the mesh must not grow with the number of pods. What the RIB has for a pod's prefix is hidden by the pod,
+// and offered when the pod is gone.
 
 import type { Cause } from '../lib/feed/feed.ts';
 import type { FeedTable } from '../lib/feed/feed-table.ts';
@@ -14,7 +15,13 @@ export class LocalPods {
   readonly #table: FeedTable;
   readonly #groups = new Set<number>();
   readonly #prefixes = new Set<Prefix>();
+  /** By a pod's prefix: the group that the RIB has for it. */
+  readonly #hidden = new Map<Prefix, number>();
   readonly #announced = new Set<Prefix>();
+  /** From `follow` to `settle`. */
+  readonly #ended = new Set<Prefix>();
+  readonly #endedGroups = new Set<number>();
+  #touched = false;
   #changed = false;
 
   /** From flanneld's feed into ours. */
@@ -28,9 +35,19 @@ export class LocalPods {
     return this.#prefixes.size === 0 ? prefixes : prefixes.filter((prefix) => !this.#prefixes.has(prefix));
   }
 
-  /** Takes over what one change says of pods; gives whether it said anything. */
-  follow({ groups, prefixes }: FeedChange, cause: Cause | undefined): boolean {
-    const gone: number[] = [];
+  /** The RIB has these in `group`, or has them no more: gives those of which felix is to hear at once. */
+  decided(prefixes: readonly Prefix[], group: number | undefined): readonly Prefix[] {
+    if (this.#prefixes.size === 0 && this.#ended.size === 0) return prefixes;
+    for (const prefix of prefixes) {
+      this.#ended.delete(prefix);
+      if (group !== undefined && this.#prefixes.has(prefix)) this.#hidden.set(prefix, group);
+      else this.#hidden.delete(prefix);
+    }
+    return this.others(prefixes);
+  }
+
+  /** Takes over what one change says of pods that are there; `settle` ends those that are not. */
+  follow({ groups, prefixes }: FeedChange, cause: Cause | undefined): void {
     const joined: Prefix[] = [];
     for (const id of groups) {
       const group = this.#view.groups.get(id);
@@ -39,18 +56,13 @@ export class LocalPods {
         this.#groups.add(id);
         this.#table.setGroup(group, cause);
       } else if (this.#groups.delete(id)) {
-        gone.push(id);
+        this.#endedGroups.add(id);
       }
     }
-    const touched = this.#followPrefixes([...joined, ...prefixes], cause);
-    for (const id of gone) {
-      for (const prefix of this.#table.prefixesOf(id)) this.#prefixes.delete(prefix);
-      this.#table.withdraw(this.#table.prefixesOf(id), cause);
-      this.#table.removeGroup(id, cause);
-    }
+    this.#followPrefixes([...joined, ...prefixes], cause);
+    for (const id of this.#endedGroups) for (const prefix of this.#table.prefixesOf(id)) this.#end(prefix);
     // A change of the node's subnets may cover pods, or cover them no more.
-    this.#changed ||= touched || gone.length > 0 || groups.length > 0 || this.#prefixes.size > 0;
-    return touched || gone.length > 0;
+    this.#changed ||= this.#ended.size > 0 || groups.length > 0 || this.#prefixes.size > 0;
   }
 
   /** Which pods to announce from now on, and which no longer, given the node's own subnets. */
@@ -66,19 +78,42 @@ export class LocalPods {
     return { begin, end };
   }
 
-  #followPrefixes(prefixes: readonly Prefix[], cause: Cause | undefined): boolean {
-    let touched = false;
+  /**
+   * Ends the pods that are gone: their prefixes go to what the RIB has for them. After `announce`, so that felix hears
+   * of that first and last: not of the announcement of a pod that ends with it. Gives whether pods changed at all.
+   */
+  settle(cause: Cause | undefined): boolean {
+    const touched = this.#touched || this.#ended.size > 0 || this.#endedGroups.size > 0;
+    this.#touched = false;
+    for (const prefix of this.#ended) {
+      const group = this.#hidden.get(prefix);
+      this.#hidden.delete(prefix);
+      if (group === undefined) this.#table.withdraw([prefix], cause);
+      else this.#table.setRoutes(group, [prefix], cause);
+    }
+    for (const id of this.#endedGroups) this.#table.removeGroup(id, cause);
+    this.#ended.clear();
+    this.#endedGroups.clear();
+    return touched;
+  }
+
+  #followPrefixes(prefixes: readonly Prefix[], cause: Cause | undefined): void {
     for (const prefix of prefixes) {
       const group = this.#view.groupOf(prefix);
       if (group !== undefined && this.#groups.has(group)) {
+        const before = this.#prefixes.has(prefix) ? undefined : this.#table.groupOf(prefix);
+        if (before !== undefined) this.#hidden.set(prefix, before);
         this.#prefixes.add(prefix);
         this.#table.setRoutes(group, [prefix], cause);
-        touched = true;
-      } else if (this.#prefixes.delete(prefix)) {
-        this.#table.withdraw([prefix], cause);
-        touched = true;
+        this.#touched = true;
+      } else if (this.#prefixes.has(prefix)) {
+        this.#end(prefix);
       }
     }
-    return touched;
+  }
+
+  #end(prefix: Prefix): void {
+    this.#prefixes.delete(prefix);
+    this.#ended.add(prefix);
   }
 }

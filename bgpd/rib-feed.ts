@@ -51,10 +51,10 @@ export class RibFeed {
           table.removeGroup(event.id, cause);
           break;
         case 'routes':
-          table.setRoutes(event.group, this.#pods.others(event.prefixes), cause);
+          table.setRoutes(event.group, this.#pods.decided(event.prefixes, event.group), cause);
           break;
         case 'withdrawn':
-          table.withdraw(this.#pods.others(event.prefixes), cause);
+          table.withdraw(this.#pods.decided(event.prefixes, undefined), cause);
           break;
         case 'in-sync':
           break;
@@ -72,10 +72,11 @@ export class RibFeed {
 
   /** Follows one change of flanneld's feed. */
   follow(change: FeedChange, cause: Cause | undefined): void {
-    if (this.#pods.follow(change, cause)) this.#options.onPublished();
+    this.#pods.follow(change, cause);
     for (const id of change.groups) this.#followGroup(id, cause);
     this.#followPrefixes(this.#pods.others(change.prefixes), cause);
     this.#announcePods(cause);
+    if (this.#pods.settle(cause)) this.#options.onPublished();
   }
 
   #followGroup(id: number, why: Cause | undefined): void {
