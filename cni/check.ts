@@ -14,11 +14,11 @@ import { subnetsOf } from './allocate.ts';
 import { readSubnetEnv } from './attach.ts';
 import type { CniCall } from './cni-call.ts';
 import { CNI_ERROR, CniError } from './cni-error.ts';
-import type { CniResult } from './cni-result.ts';
+import type { CniResult, ResultInterface } from './cni-result.ts';
 import { includesIpv6 } from './host-side.ts';
 import { linkNamed } from './kernel-write.ts';
 import type { NetConf } from './net-conf.ts';
-import { hostInterfaceName, podAlias } from './pod-names.ts';
+import { hostInterfaceName, podAlias, ROUTED_GATEWAY_MAC } from './pod-names.ts';
 import { PodNamespace } from './pod-namespace.ts';
 import { type PodPlan, planPod } from './pod-plan.ts';
 import { hasIpv6, podRoutes, podSysctls } from './pod-side.ts';
@@ -83,13 +83,29 @@ async function checkHost(
   if (link === undefined) return complain(`host interface ${name} is gone`);
   if (!link.up) complain(`host interface ${name} is down`);
   if (link.alias !== podAlias(call.containerId)) complain(`host interface ${name} has alias ${link.alias ?? '(none)'}`);
+  const told = conf.prevResult?.interfaces.find((each) => each.name === name && each.sandbox === undefined);
+  checkTold(link, told, `host interface ${name}`, complain);
   if (readSysctl('net/ipv4/ip_forward') !== '1') complain('net.ipv4.ip_forward of the host is not 1');
   if (includesIpv6(addresses) && readSysctl('net/ipv6/conf/all/forwarding') !== '1') {
     complain('net.ipv6.conf.all.forwarding of the host is not 1');
   }
   await (conf.mode === 'bridge'
     ? checkBridge(kernel, conf, link, complain)
-    : checkRoutes(kernel, link, addresses, complain));
+    : checkRoutedPort(kernel, link, addresses, toldPod(conf, call)?.mac, complain));
+}
+
+/** The container's interface in prevResult. */
+function toldPod({ prevResult }: NetConf, { ifname }: CniCall): ResultInterface | undefined {
+  return prevResult?.interfaces.find(({ name, sandbox }) => name === ifname && sandbox !== undefined);
+}
+
+function checkTold(link: Link, told: ResultInterface | undefined, who: string, complain: Complain): void {
+  if (told?.mac !== undefined && told.mac.toLowerCase() !== link.mac) {
+    complain(`${who} has MAC ${link.mac ?? '(none)'}, not ${told.mac}`);
+  }
+  if (told?.mtu !== undefined && told.mtu !== link.mtuBytes) {
+    complain(`${who} has MTU ${link.mtuBytes}, not ${told.mtu}`);
+  }
 }
 
 async function checkBridge(kernel: Kernel, conf: NetConf, port: Link, complain: Complain): Promise<void> {
@@ -105,15 +121,27 @@ async function checkBridge(kernel: Kernel, conf: NetConf, port: Link, complain: 
   }
 }
 
-async function checkRoutes(
+async function checkRoutedPort(
   kernel: Kernel,
   link: Link,
   addresses: readonly Address[],
+  podMac: string | undefined,
   complain: Complain,
 ): Promise<void> {
+  const { name, index: linkIndex } = link;
+  const neighbours = await listed(kernel, 'neighbour', linkIndex);
   for (const address of addresses) {
-    if ((await kernel.routeTo(address))?.linkIndex === link.index) continue;
-    complain(`the host has no route to ${address} by ${link.name}`);
+    const route = await kernel.routeTo(address);
+    if (route?.linkIndex !== linkIndex) complain(`the host has no route to ${address} by ${name}`);
+    const mac = neighbours.find((own) => own.address === address)?.mac;
+    if (mac === undefined) complain(`the host has no neighbour ${address} on ${name}`);
+    else if (podMac !== undefined && mac !== podMac.toLowerCase()) {
+      complain(`the host has neighbour ${address} at ${mac}, not ${podMac}`);
+    }
+  }
+  const acceptsRouters = readSysctl(`net/ipv6/conf/${name}/accept_ra`);
+  if (acceptsRouters !== undefined && acceptsRouters !== '0') {
+    complain(`net.ipv6.conf.${name}.accept_ra of the host is ${acceptsRouters}, not 0`);
   }
 }
 
@@ -128,13 +156,7 @@ async function checkPod(
   const link = await linkNamed(kernel, ifname);
   if (link === undefined) return complain(`interface ${ifname} of the container is gone`);
   if (!link.up) complain(`interface ${ifname} of the container is down`);
-  const told = conf.prevResult?.interfaces.find(({ name, sandbox }) => name === ifname && sandbox !== undefined);
-  if (told?.mac !== undefined && told.mac.toLowerCase() !== link.mac) {
-    complain(`interface ${ifname} of the container has MAC ${link.mac ?? '(none)'}, not ${told.mac}`);
-  }
-  if (told?.mtu !== undefined && told.mtu !== link.mtuBytes) {
-    complain(`interface ${ifname} of the container has MTU ${link.mtuBytes}, not ${told.mtu}`);
-  }
+  checkTold(link, toldPod(conf, call), `interface ${ifname} of the container`, complain);
   const linkIndex = link.index;
   const present = await kernel.list('address', { linkIndex });
   for (const { address, prefixLength } of plan.addresses) {
@@ -145,7 +167,9 @@ async function checkPod(
   if (conf.mode === 'routed') {
     const neighbours = await listed(kernel, 'neighbour', linkIndex);
     for (const { gateway } of plan.addresses) {
-      if (!neighbours.some(({ address }) => address === gateway)) complain(`the container has no neighbour ${gateway}`);
+      const mac = neighbours.find(({ address }) => address === gateway)?.mac;
+      if (mac === undefined) complain(`the container has no neighbour ${gateway}`);
+      else if (mac !== ROUTED_GATEWAY_MAC) complain(`the container has neighbour ${gateway} at ${mac}`);
     }
   }
   for (const [name, value] of podSysctls(ifname, hasIpv6(plan))) {

@@ -172,6 +172,10 @@ describe('addresses', () => {
       code: 100,
       msg: 'no address is free: 4 of 4 addresses of 10.5.7.0/29 are in use',
     });
+    expect(await node.refused('STATUS', '')).toMatchObject({
+      code: 50,
+      msg: expect.stringContaining('no address is free') as string,
+    });
     await node.done('DEL', pods[1] ?? '');
     expect(await node.refused('ADD', extra, { conf: node.conf({ reuseDelaySeconds: 600 }) })).toMatchObject({
       code: 11,
@@ -211,6 +215,7 @@ describe('CHECK', () => {
     ['the interface', (pod) => node.ip('link del eth0', pod), 'is gone'],
     ['the host’s link', (_, host) => node.ip(`link set ${host} down`), 'is down'],
     ['the port', (_, host) => node.ip(`link set ${host} nomaster`), 'is no port of bridge cni0'],
+    ['the host’s MTU', (_, host) => node.ip(`link set ${host} mtu 1000`), 'MTU 1000, not 1450'],
     ['the alias', (_, host) => node.ip(`link set ${host} alias x`), 'has alias x'],
     ['the gateway', () => node.ip('address del 10.5.7.1/24 dev cni0'), 'bridge cni0 has no address 10.5.7.1'],
     ['the bridge', () => node.ip('link set cni0 down'), 'bridge cni0 is down'],

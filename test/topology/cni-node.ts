@@ -54,12 +54,20 @@ export interface Answer {
 }
 
 export class CniNode {
-  readonly namespace = `gh${process.pid}c${made++}`;
+  readonly namespace: string;
+  /** Run folder: of daemons where there are any. */
   readonly folder: string;
   readonly #pods: string[] = [];
+  readonly #podPrefix = `gh${process.pid}c${made++}`;
 
-  private constructor(folder: string) {
+  private constructor(folder: string, namespace?: string) {
     this.folder = folder;
+    this.namespace = namespace ?? this.#podPrefix;
+  }
+
+  /** A node that somebody else made, with its daemons: only its pods are ours. */
+  static of(namespace: string, runFolder: string): CniNode {
+    return new CniNode(runFolder, namespace);
   }
 
   static async make(): Promise<CniNode> {
@@ -95,7 +103,7 @@ export class CniNode {
   /** Makes namespaces for pods; their names. */
   async pods(count: number): Promise<readonly string[]> {
     const first = this.#pods.length;
-    const names = Array.from({ length: count }, (_, at) => `${this.namespace}p${first + at}`);
+    const names = Array.from({ length: count }, (_, at) => `${this.#podPrefix}p${first + at}`);
     this.#pods.push(...names);
     await batch(names.map((name) => `netns add ${name}`));
     return names;
@@ -196,14 +204,20 @@ export class CniNode {
   }
 
   /**
-   * All that a pod may leave behind on its node: links, addresses, routes, rules, files. Without what the kernel changes by
-   * itself, such as link-local addresses that are tentative for a while.
+   * All that a pod may leave behind on its node: links, addresses, neighbours, routes, nexthops, rules, files. Without what
+   * the kernel changes by itself, such as link-local addresses that are tentative for a while.
    */
   async traces(): Promise<string> {
     const kernel = await Promise.all(
-      ['-o link show', '-o address show', 'route show table all', '-6 route show table all', 'rule show'].map((words) =>
-        this.ip(words),
-      ),
+      [
+        '-o link show',
+        '-o address show',
+        'neighbour show nud permanent',
+        'route show table all',
+        '-6 route show table all',
+        'nexthop show',
+        'rule show',
+      ].map((words) => this.ip(words)),
     );
     const rules = await this.run(['iptables-save']).catch(() => '');
     const files = (await readdir(this.folder, { recursive: true })).sort().join('\n');
@@ -220,8 +234,9 @@ export class CniNode {
   }
 
   async remove(): Promise<void> {
-    await batch([...this.#pods, this.namespace].map((name) => `netns delete ${name}`));
-    await rm(this.folder, { recursive: true, force: true });
+    const isOwn = this.namespace === this.#podPrefix;
+    await batch([...this.#pods, ...(isOwn ? [this.namespace] : [])].map((name) => `netns delete ${name}`));
+    if (isOwn) await rm(this.folder, { recursive: true, force: true });
   }
 }
 

@@ -128,6 +128,11 @@ export class FelixNode {
     return child;
   }
 
+  /** Sends felix a signal that does not end it. */
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#felix?.kill(signal);
+  }
+
   /** Ends felix with this signal and waits for its end; gives the exit code. */
   async endFelix(signal: NodeJS.Signals): Promise<number | null> {
     const child = this.#felix;
