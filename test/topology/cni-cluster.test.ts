@@ -1,12 +1,15 @@
 // Pods on two nodes of a real overlay: plugged by `gingham pod`, by podman, and by hand; in both modes; across the overlay,
 // to the outside and from it. The cluster is the lab's: two nodes, a router that knows nothing of pods.
 
-import { execFile } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { execFile, spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually } from '../eventually.ts';
+import { KILLS, killCalls } from './cni-kills.ts';
+import { CniNode } from './cni-node.ts';
 import { labName, labOk, remainsOf } from './lab-command.ts';
 import { Podman } from './podman.ts';
 
@@ -146,6 +149,56 @@ test('a name is taken once; a wrong one, a wrong mode, an exit code', async () =
   expect(JSON.parse(await gingham('node1', 'pod', 'list', '--json'))).toEqual([]);
 });
 
+test('a pod whose processes were killed: ipam check tells, ipam release frees its address, pod rm forgets it', async () => {
+  const address = await gingham('node1', 'pod', 'run', 'killed');
+  const record = readFileSync(join(runFolder('node1'), 'pod-runs', 'killed.json'), 'utf8');
+  process.kill((JSON.parse(record) as { holder: { pid: number } }).holder.pid, 'SIGKILL');
+  const found = await eventually('the kernel has removed its interface', async () => {
+    const outcome = await tryGingham('node1', 'ipam', 'check');
+    return outcome.code === 1 && outcome;
+  });
+  expect(found.stdout).toMatch(new RegExp(`${address}: container killed-[0-9a-f]+ .* has no interface on this node`));
+  expect((await tryGingham('node1', 'pod', 'exec', 'killed', '--', 'true')).code).toBe(4);
+  expect(await gingham('node1', 'ipam', 'release', address)).toMatch(new RegExp(`^${address} of killed-`));
+  expect(await gingham('node1', 'ipam', 'check')).toBe('0 addresses, nothing amiss');
+  const again = await tryGingham('node1', 'ipam', 'release', address);
+  expect([again.code, again.stderr]).toEqual([4, expect.stringContaining('neither an address in use nor a container')]);
+  await gingham('node1', 'pod', 'rm', 'killed');
+  expect(JSON.parse(await gingham('node1', 'pod', 'list', '--json'))).toEqual([]);
+});
+
+test.each(['SIGINT', 'SIGTERM'] as const)(
+  'a server in the foreground: %s ends it, and the pod with it',
+  async (signal) => {
+    const server = ['pod', 'run', 'web', '--', 'busybox', 'httpd', '-f', '-p', '8000', '-h', '/etc'];
+    const argv = [`--net=/run/netns/${namespace('node1')}`, '--', NODE, GINGHAM, ...server];
+    const env = { ...process.env, GINGHAM_RUN_DIR: runFolder('node1') };
+    // A process group of its own, as a terminal has it: Ctrl-C reaches gingham and the server.
+    const child = spawn('nsenter', argv, { env, stdio: 'ignore', detached: true });
+    const patience = { timeoutMs: 30_000 };
+    const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
+    try {
+      const page = await eventually(
+        'the other node’s pod gets a page',
+        async () => {
+          const get = `fetch('http://${await addressOf('node1', 'web')}:8000/hostname').then((a) => a.text()).then(console.log)`;
+          return (await execute('nsenter', [`--net=/run/netns/${namespace('node2-pod')}`, '--', NODE, '-e', get]))
+            .stdout;
+        },
+        patience,
+      );
+      expect(page.trim()).toBe(readFileSync('/etc/hostname', 'utf8').trim());
+      process.kill(signal === 'SIGINT' ? -(child.pid ?? 0) : (child.pid ?? 0), signal);
+      expect(await ended).toBe(128 + constants.signals[signal]);
+      expect(JSON.parse(await gingham('node1', 'pod', 'list', '--json'))).toEqual([]);
+      expect(JSON.parse(await gingham('node1', 'ipam', 'show', '--json'))).toEqual([]);
+    } finally {
+      child.kill('SIGKILL');
+      await tryGingham('node1', 'pod', 'rm', 'web');
+    }
+  },
+);
+
 describe('a routed pod', () => {
   test('has a route that felix wrote, which no other node hears of; it goes with the pod', async () => {
     const address = await gingham('node1', 'pod', 'run', '--mode', 'routed', 'alone');
@@ -180,7 +233,30 @@ describe('a routed pod', () => {
     await gingham('node2', 'pod', 'rm', 'early');
   });
 
-  test('is checked: neighbour, address, and the route on the node', async () => {
+  test(`${KILLS} calls killed at random points, then GC: no interface, route, neighbour, record or address`, async () => {
+    const node = CniNode.of(namespace('node1'), runFolder('node1'));
+    const conf = node.conf({ mode: 'routed', name: 'killed', reuseDelaySeconds: 0 });
+    const collect = (): Promise<void> => node.collect([], { mode: 'routed', name: 'killed' });
+    try {
+      // Makes the folders of addresses and records, which stay.
+      const first = await node.pod();
+      await node.add(first, { conf });
+      await node.done('DEL', first, { conf });
+      const before = await node.traces();
+      expect(before).not.toMatch(/gh[0-9a-f]{11}/);
+      expect(await killCalls(node, conf)).toBeGreaterThan(KILLS / 4);
+      await collect();
+      expect(await node.allocated()).toEqual([]);
+      expect(readdirSync(join(runFolder('node1'), 'pods'))).toEqual([]);
+      // felix hears of it by flanneld and bgpd: what it wrote goes a moment later.
+      await eventually('nothing is left', async () => (await node.traces()) === before);
+    } finally {
+      await collect();
+      await node.remove();
+    }
+  }, 300_000);
+
+  test('is checked, and known no more after DEL', async () => {
     const [pod, node] = [`gh${process.pid}cc`, namespace('node1')];
     await execute('ip', ['netns', 'add', pod]);
     const folders = { runDir: runFolder('node1'), dataDir: join(runFolder('node1'), 'cni') };
