@@ -57,6 +57,8 @@ export function cluster(compose, project, env) {
     logs: () => orderCompose(['logs', '--no-color', '--tail', '12']),
     exec: (service, ...argv) => orderCompose(['exec', '-T', service, ...argv], { limitSeconds: 60 }),
     docker,
+    /** For the commands of a page that are about this cluster. */
+    page: { folder: ROOT, compose, env: { ...env, COMPOSE_PROJECT_NAME: project } },
 
     /** The services that are not as they should be yet, with the reason; empty when all are. */
     async unready() {

@@ -13,6 +13,7 @@ import { cluster, findCompose } from './cluster.mjs';
 import { startEngine } from './engine.mjs';
 import { parsePage, runPage } from './lab-page.mjs';
 import { fiveScenarios } from './lab-scenarios.mjs';
+import { runPodsPage } from './pods.mjs';
 import { run, succeeds, until } from './process.mjs';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -93,6 +94,7 @@ async function scenario(name, compose, env, more = async () => undefined) {
 
 async function lifeOfANode(project) {
   await phase('privileges', () => checkPrivileges(project));
+  await phase('pods: every command of docs/pods.md', () => runPodsPage(project));
   const subnet = await subnetOf(project, 'node3');
   await phase(`killed node3: ${subnet} gone from node1 and node2`, () => killAndWatch(project, subnet));
   await phase('node1 and node2 still reach each other', () => pingPair(project));
