@@ -5,6 +5,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import {
   addPod,
   asPeer,
+  capture,
   DEVICE,
   dressDevice,
   inside,
@@ -101,4 +102,17 @@ describe.each(['tuntap', 'batched'] as const)('over %s', (io) => {
     const { sent, received } = await transfer(pod, b, b.overlay4, 1024 * 1024);
     expect(received).toBe(sent);
   });
+});
+
+test('the outer packet has DSCP and ECN of what is inside, where the driver can say so: batched', async () => {
+  rig = await makeRig();
+  const { a, b } = rig;
+  await openUdp(rig, 'batched', a, b);
+  await openUdp(rig, 'batched', b, a);
+  const packets = await capture(b, 'udp and src host 192.0.2.1', 2, ['ip.dsfield'], async () => {
+    // 0xb9: Expedited Forwarding, ECT(1).
+    await inside(a, `ping -c 1 -W 2 -Q 0xb9 ${b.overlay4}`);
+    await inside(a, `ping -c 1 -W 2 -Q 0xb9 ${b.overlay6}`);
+  });
+  expect(packets).toEqual([['0xb9,0xb9'], ['0xb9']]);
 });
