@@ -182,6 +182,7 @@ describe.skipIf(process.getuid?.() !== 0)('RtnetlinkKernel (needs root)', () => 
     expect(await kernel.list('address', { family: 4, linkIndex: card })).toContainEqual({
       linkIndex: card,
       address: '10.1.1.1',
+      peer: '10.1.1.2',
       prefixLength: 32,
     });
     expect(await kernel.list('neighbour')).toEqual([]);

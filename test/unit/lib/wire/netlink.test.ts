@@ -52,7 +52,8 @@ describe('a message', () => {
            08 00 05 00 ef be ad de`),
     );
     const message = decode(writer.bytes, writer.length);
-    expect(message).toEqual({ type: 24, flags: 1, sequence: 7, port: 0, start: 16, end: 56, next: 56 });
+    expect(message).toMatchObject({ type: 24, flags: 1, sequence: 7, port: 0, start: 16, end: 56, next: 56 });
+    expect(message.view.buffer).toBe(writer.bytes.buffer);
     const cursor = attributeCursor(writer.bytes, writer.view, message.start, message.end);
     expect(nextAttribute(cursor) && readU8(cursor)).toBe(0xfe);
     expect(nextAttribute(cursor)).toBe(true);
