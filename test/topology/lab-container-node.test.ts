@@ -29,7 +29,12 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  node.kill('SIGKILL');
+  // By SIGTERM, which ends the pod's process too: that one is in a namespace of its own.
+  if (node.exitCode === null && node.signalCode === null) {
+    const ended = once(node, 'exit');
+    node.kill('SIGTERM');
+    await ended;
+  }
   const left = (await run(['ip', 'netns', 'pids', namespace])).split('\n').filter((pid) => pid !== '');
   for (const pid of left) {
     try {
