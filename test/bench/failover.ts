@@ -60,8 +60,11 @@ const TOLD_BY: Readonly<Partial<Record<Fault, string>>> = {
 /** The kernel is told nothing for so long: it was told all. */
 const QUIET_MS = 400;
 const FLAP_PAUSE_MS = 500;
-/** Where carriers change in quick succession the kernel tells of them once a second (net/core/link_watch.c). */
-const CARRIER_PAUSE_MS = 1_100;
+/**
+ * Where carriers change in quick succession the kernel tells of them once a second (net/core/link_watch.c): the carrier that
+ * came back may be told of a second late, and the next change a second after that.
+ */
+const CARRIER_PAUSE_MS = 2_200;
 const FLAP_MINUTES = 1;
 const WAIT = { timeoutMs: 60_000, intervalMs: 10 };
 const OPTIONS = ['runs', 'routes', 'fault', 'detection', 'stack', 'flap-minutes'] as const;
