@@ -51,6 +51,8 @@ function byStage<T>(of: (name: StageName) => T): Record<StageName, T> {
   return Object.fromEntries(STAGES.map((name) => [name, of(name)])) as Record<StageName, T>;
 }
 
+/** To the microsecond: what is beyond is no measurement, but binary fractions. */
 function short({ p50, p99 }: Distribution): Short {
-  return { p50, p99 };
+  const rounded = (value: number | null): number | null => (value === null ? null : Math.round(value * 1_000) / 1_000);
+  return { p50: rounded(p50), p99: rounded(p99) };
 }
