@@ -10,6 +10,7 @@ import type { ReadinessCheck } from '../lib/run/status-server.ts';
 import type { ForwardingState } from './dataplane/forwarding.ts';
 import type { WriteKind } from './dataplane/kernel-mirror.ts';
 import type { Drift } from './dataplane/kernel-table.ts';
+import type { EntryCounts } from './dataplane/link-entry-table.ts';
 import type { Reconciler } from './dataplane/reconciler.ts';
 import type { FeedName, RouteClass } from './desired/feed-classes.ts';
 import type { WantedRoutes } from './desired/merged-feeds.ts';
@@ -40,13 +41,7 @@ export interface StatusInput {
 }
 
 /** Wanted routes by what became of them; they add up to `wanted`. */
-export interface RouteCounts {
-  readonly wanted: number;
-  readonly programmed: number;
-  readonly waiting: number;
-  readonly blocked: number;
-  readonly refused: number;
-  readonly pending: number;
+export interface RouteCounts extends EntryCounts {
   /** Nexthop objects of ours in the kernel, groups included. */
   readonly nexthopObjects: number;
 }
