@@ -7,7 +7,7 @@ import type { FeedChange, FeedView } from '../lib/feed/feed-view.ts';
 import type { Address } from '../lib/net/address.ts';
 import type { Registry } from '../lib/registry/registry.ts';
 import { type Clock, pause } from '../lib/run/clock.ts';
-import { EXIT, ExitError, errorText } from '../lib/run/exit.ts';
+import { errorText } from '../lib/run/exit.ts';
 import type { DaemonContext } from '../lib/run/lifecycle.ts';
 import type { Metrics } from '../lib/run/status-server.ts';
 import type { StartBfdThread } from './bfd/liveness.ts';
@@ -21,6 +21,7 @@ import { Registration } from './mesh/registration.ts';
 import { sessionsWanted } from './mesh/sessions-wanted.ts';
 import { type BgpdMetrics, bgpdMetrics } from './metrics.ts';
 import { NextHopWatch } from './next-hop-watch.ts';
+import { PeerListener } from './peer-listener.ts';
 import type { PeerRecord } from './peer-set.ts';
 import { bfdOf, dynamicPeer, importChanges, PeeringFile } from './peering.ts';
 import { NO_PEERING, type Peering } from './peering-file.ts';
@@ -65,7 +66,7 @@ export class Node {
   readonly nextHops: NextHopWatch;
   readonly routerId: RouterId;
   #address: Address;
-  #port: number;
+  readonly #listener: PeerListener;
   #mesh: Mesh | undefined;
   #registration: Registration | undefined;
   readonly #peering: PeeringFile;
@@ -80,7 +81,6 @@ export class Node {
     const { config, context, clock, metrics, view, table } = options;
     this.#options = options;
     this.#address = address;
-    this.#port = config.listenPort;
     this.routerId = config.routerId ?? routerIdOf(address);
     this.#causes = new Causes(clock);
     this.#metrics = bgpdMetrics(metrics, () => this.#sessionsChanged());
@@ -140,6 +140,13 @@ export class Node {
       changed: (...change) => this.#nextHopChanged(...change),
     });
     this.gate = this.#syncGate();
+    this.#listener = new PeerListener({
+      fixedAddress: config.listenAddress,
+      port: config.listenPort,
+      listen: (at, port) => options.exchange.listen(at, port, this.speaker.peers.accept),
+      clock,
+      context,
+    });
   }
 
   get address(): Address {
@@ -148,7 +155,12 @@ export class Node {
 
   /** Where peers reach it; 0 before it listens. */
   get port(): number {
-    return this.#port;
+    return this.#listener.port;
+  }
+
+  /** Why peers cannot reach it at its address at present. */
+  get listenProblem(): string | undefined {
+    return this.#listener.problem;
   }
 
   /** What the configuration file says now. */
@@ -174,7 +186,7 @@ export class Node {
     this.nextHops.follow(this.#options.view.groups.values());
     this.nextHops.start();
     this.#ribFeed.followAll();
-    await this.#listen();
+    await this.#listener.start(this.#address);
     this.#repeer(this.#peering.current, NO_PEERING);
     this.watch.start(this.#address);
     const { config, context, registry, clock, random } = this.#options;
@@ -209,7 +221,7 @@ export class Node {
     this.#address = address;
     this.#ribFeed.followAll();
     this.staticRoutes.moved();
-    if (this.#options.config.listenAddress === undefined) await this.#listen();
+    if (!(await this.#listener.move(address))) return;
     this.watch.start(address);
     this.#registration?.hurry();
     this.speaker.wakePeers();
@@ -241,18 +253,6 @@ export class Node {
       this.watch.stop(),
       Promise.race([withdrawn ?? Promise.resolve(), pause(this.#options.clock, WITHDRAW_WAIT_MS)]),
     ]);
-  }
-
-  async #listen(): Promise<void> {
-    const { config, context } = this.#options;
-    const address = config.listenAddress ?? this.#address;
-    try {
-      this.#port = await this.#options.exchange.listen(address, this.#port, this.speaker.peers.accept);
-    } catch (error) {
-      const what = `bgpd: cannot listen on ${address} port ${this.#port} (--listen-address, --listen-port)`;
-      throw new ExitError(EXIT.environment, what, { cause: error });
-    }
-    context.log.info({ address, port: this.#port }, 'listening for peers');
   }
 
   #followMesh(nodes: ReadonlyMap<string, NodeRecord>): void {
@@ -299,7 +299,7 @@ export class Node {
 
   #record(): NodeRecord {
     const { routerId } = this;
-    const here = { address: this.#address, port: this.#port, routerId, bfd: this.watch.offered };
+    const here = { address: this.#address, port: this.port, routerId, bfd: this.watch.offered };
     return recordOf(this.#options.config, here);
   }
 

@@ -39,7 +39,7 @@ export function bgpdChecks({ node, flanneld, served }: StatusInput): readonly Re
   const served1 = node.gate.opened ? `${served.routes} routes in ${served.groups} groups` : node.gate.detail;
   return [
     feed,
-    { name: 'underlay-address', ok: true, detail: node.address },
+    { name: 'underlay-address', ok: node.listenProblem === undefined, detail: node.listenProblem ?? node.address },
     ...registryChecks(node),
     { name: 'router-id', ok: node.sameRouterId.length === 0, detail: routerIdDetail(node) },
     {
