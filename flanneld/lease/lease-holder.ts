@@ -43,6 +43,8 @@ export class LeaseHolder {
   readonly #marginMs: number;
   #held: HeldLease;
   #renewAtMs = 0;
+  /** Attributes changed after those of the last write were taken. */
+  #isStale = false;
   /** The entry may not be what we wrote: look before anything else. */
   #suspect = false;
   #wake: () => void = () => undefined;
@@ -103,6 +105,7 @@ export class LeaseHolder {
 
   /** Writes the lease again now: its attributes changed. */
   refresh(): void {
+    this.#isStale = true;
     this.#renewAtMs = 0;
     this.#wake();
   }
@@ -157,7 +160,7 @@ export class LeaseHolder {
     await this.#dropStrays();
     if (this.#terms.clock.monotonicMs() < this.#renewAtMs) return;
     const { lease, entry } = this.#held;
-    const renewed = await writeLease(this.#terms, lease, lease, entry);
+    const renewed = await this.#write(entry);
     if (renewed === undefined) {
       this.#suspect = true;
       return;
@@ -191,7 +194,7 @@ export class LeaseHolder {
       await pause(clock, Math.max(0, this.#rewrittenAtMs + REWRITE_MS - clock.monotonicMs()));
       this.#rewrittenAtMs = clock.monotonicMs();
       log.warn({ subnet: lease.subnet, found: found.value }, 'the lease was edited in etcd: writing it again');
-      const rewritten = await writeLease(this.#terms, lease, lease, found);
+      const rewritten = await this.#write(found);
       if (rewritten === undefined) this.#suspect = true;
       else {
         this.#adopt(rewritten);
@@ -215,7 +218,7 @@ export class LeaseHolder {
       }
     }
     this.#conflictAtMs = undefined;
-    const retaken = await writeLease(this.#terms, lease, lease, { absent: true });
+    const retaken = await this.#write({ absent: true });
     if (retaken === undefined) {
       this.#suspect = true;
       return;
@@ -278,6 +281,21 @@ export class LeaseHolder {
     // Up to a quarter of the margin earlier, so that nodes which started together do not renew together.
     const jitterMs = (this.#terms.random ?? Math.random)() * (this.#marginMs / 4);
     this.#renewAtMs = expiresAtMs === undefined ? Number.POSITIVE_INFINITY : expiresAtMs - this.#marginMs - jitterMs;
+    if (this.#isStale) this.#renewAtMs = 0;
+  }
+
+  /** Writes the lease with the attributes of now; those that change until the answer is here are written next. */
+  async #write(expected: Parameters<typeof writeLease>[3]): Promise<HeldLease | undefined> {
+    const { lease } = this.#held;
+    const wasStale = this.#isStale;
+    this.#isStale = false;
+    let written: HeldLease | undefined;
+    try {
+      written = await writeLease(this.#terms, lease, lease, expected);
+    } finally {
+      if (written === undefined) this.#isStale ||= wasStale;
+    }
+    return written;
   }
 
   #tellExpiry(): void {

@@ -95,6 +95,33 @@ describe('a held lease', () => {
     expect(etcd.calls.get('put')).toBe(before.get('put'));
   });
 
+  test('attributes that change while the last change is being written are written next', async () => {
+    stopping.abort();
+    stopping = new AbortController();
+    let publicIp = address('192.0.2.1');
+    const { attributes } = terms;
+    terms = {
+      ...terms,
+      attributes: (subnets, before) => {
+        const taken = { ...attributes(subnets, before), publicIp };
+        // There and back: the way back is told while the way there is on its way to etcd.
+        if (publicIp === '192.0.2.9') {
+          queueMicrotask(() => {
+            publicIp = address('192.0.2.1');
+            holder.refresh();
+          });
+        }
+        return taken;
+      },
+    };
+    await start();
+    publicIp = address('192.0.2.9');
+    holder.refresh();
+    await clock.advanceAsync(0);
+    expect(holder.counts.renewals).toBe(2);
+    expect(found().publicIp).toBe('192.0.2.1');
+  });
+
   test('is taken back at once when somebody deletes it', async () => {
     etcd.erase(held.entry.key);
     await clock.advanceAsync(0);
