@@ -99,11 +99,11 @@ describe('a held lease', () => {
     stopping.abort();
     stopping = new AbortController();
     let publicIp = address('192.0.2.1');
-    const { attributes } = terms;
+    const former = terms;
     terms = {
-      ...terms,
+      ...former,
       attributes: (subnets, before) => {
-        const taken = { ...attributes(subnets, before), publicIp };
+        const taken = { ...former.attributes(subnets, before), publicIp };
         // There and back: the way back is told while the way there is on its way to etcd.
         if (publicIp === '192.0.2.9') {
           queueMicrotask(() => {
