@@ -153,7 +153,7 @@ export class Node {
     return this.#address;
   }
 
-  /** Where peers reach it; 0 before it listens. */
+  /** Where peers reach it; before it listens, the one that was asked for. */
   get port(): number {
     return this.#listener.port;
   }

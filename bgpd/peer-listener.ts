@@ -54,18 +54,17 @@ export class PeerListener {
     this.#address = address;
     if (fixedAddress !== undefined) return true;
     const isOver = (): boolean => context.signal.aborted || this.#address !== address;
-    for (;;) {
-      const problem = await this.#listen(address).catch(errorText);
-      if (isOver()) return false;
+    for (; !isOver(); await pause(clock, RETRY_MS, context.signal)) {
+      const problem = await this.#listen(address).then(() => undefined, errorText);
+      if (isOver()) break;
       if (problem !== undefined && this.#problem !== problem) context.log.warn({ reason: problem }, 'trying again');
       this.#problem = problem;
       if (problem === undefined) return true;
-      await pause(clock, RETRY_MS, context.signal);
-      if (isOver()) return false;
     }
+    return false;
   }
 
-  async #listen(address: Address): Promise<undefined> {
+  async #listen(address: Address): Promise<void> {
     const { context, listen } = this.#options;
     try {
       this.#port = await listen(address, this.#port);
