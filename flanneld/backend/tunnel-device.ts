@@ -48,8 +48,8 @@ export class TunnelDevice {
   /** The link or its addresses may not be as they should. */
   #linkDirty = true;
   /** Neighbours and FDB must be listed again. */
-  #isListing = false;
   #entriesDirty = true;
+  #isListing = false;
   #started = false;
   #unsubscribe: () => void = () => undefined;
 
