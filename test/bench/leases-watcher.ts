@@ -6,6 +6,7 @@
 import { pino } from 'pino';
 import { VxlanBackend } from '../../flanneld/backend/vxlan-backend.ts';
 import { decodeLease, type Lease } from '../../flanneld/lease/lease.ts';
+import { type NetworkConfig, parseNetworkConfig, type VxlanConfig } from '../../flanneld/lease/network-config.ts';
 import { LeaseFeed } from '../../flanneld/lease-feed.ts';
 import { PeerWatch } from '../../flanneld/peer-watch.ts';
 import type { FlanneldView } from '../../flanneld/status.ts';
@@ -33,18 +34,10 @@ const own = decodeLease(
   '/many/subnets/10.255.255.0-24',
   `{"PublicIP":"${local}","BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"02:00:00:00:00:01"},"NodeName":"me"}`,
 ) as Lease;
-const config = {
-  type: 'vxlan',
-  vni: 1,
-  port: 8472,
-  directRouting: false,
-  userSpace: false,
-  gbp: false,
-  learning: false,
-} as const;
+const network = parseNetworkConfig('{"Network":"10.0.0.0/8"}') as NetworkConfig;
 let follow = (_keys?: readonly string[]): void => undefined;
 const context = { kernel, clock: systemClock, log, nodeName: 'me', underlay };
-const backend = new VxlanBackend(config, { ...context, onChange: (keys) => follow(keys) });
+const backend = new VxlanBackend(network.backend as VxlanConfig, { ...context, onChange: (keys) => follow(keys) });
 await backend.start(own);
 const view: FlanneldView = {
   node: 'me',

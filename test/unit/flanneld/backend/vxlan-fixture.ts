@@ -2,18 +2,11 @@
 // The node around it is backend-fixture.ts.
 
 import type { VxlanBackend } from '../../../../flanneld/backend/vxlan-backend.ts';
-import type { VxlanConfig } from '../../../../flanneld/lease/network-config.ts';
+import { type NetworkConfig, parseNetworkConfig, type VxlanConfig } from '../../../../flanneld/lease/network-config.ts';
 import { type Fixture, leaseOf } from './backend-fixture.ts';
 
-export const VXLAN: VxlanConfig = {
-  type: 'vxlan',
-  vni: 1,
-  port: 8472,
-  directRouting: false,
-  userSpace: false,
-  gbp: false,
-  learning: false,
-};
+/** What a network config that says nothing of its backend gives. */
+export const VXLAN = (parseNetworkConfig('{"Network":"10.5.0.0/16"}') as NetworkConfig).backend as VxlanConfig;
 
 /** What `entries` tells of nodes 2 and 3. */
 export const TWO_PEERS = {
